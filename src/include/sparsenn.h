@@ -1,0 +1,183 @@
+/* sparsenn: kernels for weights that exist only where a connection exists.
+ *
+ * The one public header of the C core. It needs no Python, allocates only the scratch
+ * that its drivers free again, and trusts its arguments: whoever calls it has checked
+ * them (for Python that is bindings/).
+ *
+ * Words. W is a sparse (n_rows, n_cols) = (n_out, n_in) matrix: a layout (where its
+ * nonzeros are) and a separate array of values in the layout's order, so that slot k of
+ * the values is the connection at (row(k), column(k)). Activations are feature-major:
+ * x[j * ldx + b] is feature j of sample b, with ldx >= batch.
+ *
+ * Same bits: every output element is summed by one thread in an order fixed by the
+ * layout, so results do not depend on the number of threads.
+ */
+#ifndef SPARSENN_H
+#define SPARSENN_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define SNN_API_VERSION 1
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Every function that can fail returns one of these. */
+enum snn_status { SNN_OK = 0, SNN_NO_MEMORY = 1, SNN_BAD_ARGUMENT = 2 };
+
+enum snn_activation { SNN_IDENTITY = 0, SNN_RELU = 1 };
+
+/* Where the nonzeros are: one CSR per block of `block_width` columns.
+ *
+ * Slots are ordered by (column block, row, column). The slots of row i in block b are
+ * indptr[b * n_rows + i] .. indptr[b * n_rows + i + 1], and the column of slot k there
+ * is b * block_width + columns[k], where columns holds index_bytes-wide unsigned (1, 2)
+ * or signed (4) integers. One block (block_width >= n_cols) is plain CSR.
+ */
+typedef struct snn_layout {
+    int32_t n_rows, n_cols;
+    int32_t block_width;
+    int32_t n_blocks;    /* ceil(n_cols / block_width), 0 if n_cols is 0 */
+    int32_t index_bytes; /* 1, 2 or 4 */
+    int32_t nnz;
+    const int32_t *indptr; /* n_blocks * n_rows + 1 */
+    const void *columns;   /* nnz */
+} snn_layout;
+
+/* ------------------------------------------------------------------ run time */
+
+/* Name of the instruction set in use ("x86_64_v4", "x86_64_v3", "baseline", "neon"). */
+const char *snn_isa(void);
+/* Instruction sets compiled in and usable here, best first; NULL past the last. */
+const char *snn_isa_available(int index);
+/* Switches to the named set; SNN_BAD_ARGUMENT if it is not available. Not while kernels run. */
+int snn_set_isa(const char *name);
+
+/* Threads that the next product may use: the value set, else OMP_NUM_THREADS, else the
+ * processors this process may run on, bounded by the cgroup's CPU quota. */
+int snn_get_num_threads(void);
+void snn_set_num_threads(int n); /* n < 1 restores the default */
+int snn_has_openmp(void);
+
+/* ------------------------------------------------------------------ products */
+/* For real = float (f32) and double (f64). All overwrite their outputs. */
+
+#define SNN_DECLARE_PRODUCTS(real, suffix)                                                 \
+    /* y = act(W x + bias): y[i] = act(bias[i] + sum_k v[k] x[col(k)]); bias may be NULL */ \
+    int snn_spmm_##suffix(const snn_layout *w, int64_t batch, const real *values,          \
+                          const real *bias, int activation, const real *x, int64_t ldx,    \
+                          real *y, int64_t ldy);                                           \
+    /* dx = W^T dy */                                                                      \
+    int snn_spmm_t_##suffix(const snn_layout *w, int64_t batch, const real *values,        \
+                            const real *dy, int64_t lddy, real *dx, int64_t lddx);         \
+    /* out[k] = sum_b a[row(k), b] * x[col(k), b] */                                       \
+    int snn_sddmm_##suffix(const snn_layout *w, int64_t batch, const real *a, int64_t lda, \
+                           const real *x, int64_t ldx, real *out);                         \
+    /* dx = W^T dy and dvalues = sddmm(dy, x) in one pass, the same bits as the two */     \
+    int snn_spmm_backward_##suffix(const snn_layout *w, int64_t batch, const real *values, \
+                                   const real *dy, int64_t lddy, const real *x,            \
+                                   int64_t ldx, real *dx, int64_t lddx, real *dvalues);    \
+    /* dz = dy * act'(y), dbias[i] = sum_b dz[i, b]; dz may be dy, dbias may be NULL */     \
+    int snn_activation_backward_##suffix(int64_t n_rows, int64_t batch, int activation,    \
+                                         const real *y, int64_t ldy, const real *dy,       \
+                                         int64_t lddy, real *dz, int64_t lddz,             \
+                                         real *dbias);                                     \
+    /* Optimiser steps over n values, in place. momentum may be NULL when mu is 0. */      \
+    void snn_sgd_##suffix(int64_t n, real lr, real mu, real weight_decay, int nesterov,    \
+                          const real *grad, real *momentum, real *values);                 \
+    /* bias1 = 1 - beta1^t, bias2 = 1 - beta2^t; decoupled: AdamW's decay */               \
+    void snn_adam_##suffix(int64_t n, real lr, real beta1, real beta2, real eps,           \
+                           real weight_decay, int decoupled, real bias1, real bias2,       \
+                           const real *grad, real *m, real *v, real *values);
+
+SNN_DECLARE_PRODUCTS(float, f32)
+SNN_DECLARE_PRODUCTS(double, f64)
+
+/* ------------------------------------------------------------------ random numbers */
+/* Philox4x32-10 (Salmon et al. 2011), addressed by (seed, purpose, layer, step, element):
+ * key = seed, counter = (element low, element high, step, purpose << 24 | layer). */
+
+typedef struct snn_stream {
+    uint64_t seed;
+    uint32_t step;
+    uint32_t purpose_layer; /* purpose << 24 | layer */
+} snn_stream;
+
+void snn_philox4x32(const uint32_t counter[4], const uint32_t key[2], uint32_t out[4]);
+
+/* Elements first .. first + n, or the n listed elements when `elements` is not NULL.
+ * bits: word e % 4 of block e / 4. uniform in [0, 1): 53 (24 for f32) top bits of the
+ * 64-bit word e % 2 of block e / 2. normal: Box-Muller on block e, in double. */
+void snn_random_bits(const snn_stream *s, int64_t first, const int64_t *elements, int64_t n,
+                     uint32_t *out);
+void snn_random_uniform_f32(const snn_stream *s, int64_t first, const int64_t *elements,
+                            int64_t n, float *out);
+void snn_random_uniform_f64(const snn_stream *s, int64_t first, const int64_t *elements,
+                            int64_t n, double *out);
+void snn_random_normal_f32(const snn_stream *s, int64_t first, const int64_t *elements,
+                           int64_t n, float *out);
+void snn_random_normal_f64(const snn_stream *s, int64_t first, const int64_t *elements,
+                           int64_t n, double *out);
+
+/* ------------------------------------------------------------------ structure */
+/* Scalar work on patterns, O(nnz) in time and memory. CSR here is canonical: columns
+ * sorted and unique within each row, int32 indptr and indices. */
+
+/* What the first violation is and where. */
+enum snn_violation {
+    SNN_VALID = 0,
+    SNN_INDPTR_START,  /* indptr[0] != 0 */
+    SNN_INDPTR_ORDER,  /* indptr decreases at `at` */
+    SNN_INDPTR_END,    /* indptr[last] != nnz */
+    SNN_COLUMN_RANGE,  /* column of slot `at` is outside [0, n) */
+    SNN_COLUMN_ORDER   /* column of slot `at` is not above its predecessor's in the row */
+};
+int snn_csr_check(int32_t n_rows, int32_t n_cols, int32_t nnz, const int32_t *indptr,
+                  const int32_t *indices, int64_t *at);
+int snn_layout_check(const snn_layout *layout, int64_t *at);
+
+/* Canonical CSR -> layout storage. indptr_out (n_blocks * n_rows + 1), columns_out (nnz of
+ * index_bytes), source (nnz, may be NULL): canonical index of each slot. */
+int snn_csr_to_layout(int32_t n_rows, int32_t n_cols, const int32_t *indptr,
+                      const int32_t *indices, int32_t block_width, int32_t index_bytes,
+                      int32_t *indptr_out, void *columns_out, int32_t *source);
+/* Layout -> canonical CSR; slot (nnz, may be NULL): the slot of each canonical entry. */
+int snn_layout_to_csr(const snn_layout *layout, int32_t *indptr, int32_t *indices,
+                      int32_t *slot);
+/* Row and column of each slot, in storage order; either may be NULL. */
+void snn_layout_positions(const snn_layout *layout, int32_t *rows, int32_t *cols);
+
+/* CSR of the transpose; source[k]: index into the input of entry k of the output. */
+int snn_csr_transpose(int32_t n_rows, int32_t n_cols, const int32_t *indptr,
+                      const int32_t *indices, int32_t *indptr_t, int32_t *indices_t,
+                      int32_t *source);
+
+/* Union of the kept entries of one CSR with a second, disjoint from what is kept.
+ * keep: nnz bytes in canonical order. Outputs hold (kept + added) entries; source[k] is the
+ * canonical index of a kept entry, or -1 for an added one. A position that is both kept
+ * and added is SNN_BAD_ARGUMENT. */
+int snn_csr_merge(int32_t n_rows, const int32_t *indptr, const int32_t *indices,
+                  const uint8_t *keep, const int32_t *added_indptr,
+                  const int32_t *added_indices, int32_t *indptr_out, int32_t *indices_out,
+                  int32_t *source);
+
+/* k distinct positions outside the pattern, uniform over all such sets, as CSR.
+ * SNN_BAD_ARGUMENT if fewer than k are free. */
+int snn_complement_sample(int32_t n_rows, int32_t n_cols, const int32_t *indptr,
+                          const int32_t *indices, int32_t k, const snn_stream *stream,
+                          int32_t *indptr_out, int32_t *indices_out);
+
+/* mask[i] = 1 for exactly k of n scores: the largest (or smallest), found by a radix
+ * histogram, never by sorting. Among equal scores the one with the lower rank wins;
+ * rank may be NULL (index order). Scores hold no NaN; -0 equals 0. */
+int snn_select_f32(int64_t n, const float *scores, int64_t k, int largest,
+                   const int64_t *rank, uint8_t *mask);
+int snn_select_f64(int64_t n, const double *scores, int64_t k, int largest,
+                   const int64_t *rank, uint8_t *mask);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
