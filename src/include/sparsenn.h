@@ -48,7 +48,9 @@ typedef struct snn_layout {
 
 /* ------------------------------------------------------------------ run time */
 
-/* Name of the instruction set in use ("x86_64_v4", "x86_64_v3", "baseline", "neon"). */
+/* Name of the instruction set in use ("x86_64_v4", "x86_64_v3", "baseline", "neon"): the
+ * best usable one, else what the environment variable SPARSENN_ISA names. NULL if that is
+ * not available; every product is then SNN_BAD_ARGUMENT until snn_set_isa. */
 const char *snn_isa(void);
 /* Instruction sets compiled in and usable here, best first; NULL past the last. */
 const char *snn_isa_available(int index);
@@ -59,6 +61,8 @@ int snn_set_isa(const char *name);
  * processors this process may run on, bounded by the cgroup's CPU quota. */
 int snn_get_num_threads(void);
 void snn_set_num_threads(int n); /* n < 1 restores the default */
+/* One thread from here on: the threads of a parent process do not live in its fork. */
+void snn_after_fork_in_child(void);
 int snn_has_openmp(void);
 
 /* ------------------------------------------------------------------ products */

@@ -1,0 +1,15 @@
+# cython: language_level=3
+"""Compiled core of sparsenn: argument checks around one C call each."""
+
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+cimport cython
+from snn cimport *
+
+import numpy as np
+cimport numpy as cnp
+
+cnp.import_array()
+
+include "structure.pxi"
+include "random.pxi"
+include "products.pxi"

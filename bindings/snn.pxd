@@ -1,0 +1,134 @@
+# The C interface of src/include/sparsenn.h.
+
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
+
+cdef extern from "sparsenn.h" nogil:
+    int SNN_OK
+    int SNN_NO_MEMORY
+    int SNN_BAD_ARGUMENT
+
+    ctypedef struct snn_layout:
+        int32_t n_rows
+        int32_t n_cols
+        int32_t block_width
+        int32_t n_blocks
+        int32_t index_bytes
+        int32_t nnz
+        const int32_t *indptr
+        const void *columns
+
+    # run time
+    const char *snn_isa()
+    const char *snn_isa_available(int index)
+    int snn_set_isa(const char *name)
+    int snn_get_num_threads()
+    void snn_set_num_threads(int n)
+    void snn_after_fork_in_child()
+    int snn_has_openmp()
+
+    # products
+    int snn_spmm_f32(
+        const snn_layout *w, int64_t batch, const float *values, const float *bias,
+        int activation, const float *x, int64_t ldx, float *y, int64_t ldy)
+    int snn_spmm_f64(
+        const snn_layout *w, int64_t batch, const double *values, const double *bias,
+        int activation, const double *x, int64_t ldx, double *y, int64_t ldy)
+    int snn_spmm_t_f32(
+        const snn_layout *w, int64_t batch, const float *values, const float *dy,
+        int64_t lddy, float *dx, int64_t lddx)
+    int snn_spmm_t_f64(
+        const snn_layout *w, int64_t batch, const double *values, const double *dy,
+        int64_t lddy, double *dx, int64_t lddx)
+    int snn_sddmm_f32(
+        const snn_layout *w, int64_t batch, const float *a, int64_t lda,
+        const float *x, int64_t ldx, float *out)
+    int snn_sddmm_f64(
+        const snn_layout *w, int64_t batch, const double *a, int64_t lda,
+        const double *x, int64_t ldx, double *out)
+    int snn_spmm_backward_f32(
+        const snn_layout *w, int64_t batch, const float *values, const float *dy,
+        int64_t lddy, const float *x, int64_t ldx, float *dx, int64_t lddx,
+        float *dvalues)
+    int snn_spmm_backward_f64(
+        const snn_layout *w, int64_t batch, const double *values, const double *dy,
+        int64_t lddy, const double *x, int64_t ldx, double *dx, int64_t lddx,
+        double *dvalues)
+    int snn_activation_backward_f32(
+        int64_t n_rows, int64_t batch, int activation, const float *y, int64_t ldy,
+        const float *dy, int64_t lddy, float *dz, int64_t lddz, float *dbias)
+    int snn_activation_backward_f64(
+        int64_t n_rows, int64_t batch, int activation, const double *y, int64_t ldy,
+        const double *dy, int64_t lddy, double *dz, int64_t lddz, double *dbias)
+    void snn_sgd_f32(
+        int64_t n, float lr, float mu, float weight_decay, int nesterov,
+        const float *grad, float *momentum, float *values)
+    void snn_sgd_f64(
+        int64_t n, double lr, double mu, double weight_decay, int nesterov,
+        const double *grad, double *momentum, double *values)
+    void snn_adam_f32(
+        int64_t n, float lr, float beta1, float beta2, float eps, float weight_decay,
+        int decoupled, float bias1, float bias2, const float *grad, float *m, float *v,
+        float *values)
+    void snn_adam_f64(
+        int64_t n, double lr, double beta1, double beta2, double eps,
+        double weight_decay, int decoupled, double bias1, double bias2,
+        const double *grad, double *m, double *v, double *values)
+
+    # random numbers
+    ctypedef struct snn_stream:
+        uint64_t seed
+        uint32_t step
+        uint32_t purpose_layer
+
+    void snn_philox4x32(const uint32_t *counter, const uint32_t *key, uint32_t *out)
+    void snn_random_bits(
+        const snn_stream *s, int64_t first, const int64_t *elements, int64_t n,
+        uint32_t *out)
+    void snn_random_uniform_f32(
+        const snn_stream *s, int64_t first, const int64_t *elements, int64_t n,
+        float *out)
+    void snn_random_uniform_f64(
+        const snn_stream *s, int64_t first, const int64_t *elements, int64_t n,
+        double *out)
+    void snn_random_normal_f32(
+        const snn_stream *s, int64_t first, const int64_t *elements, int64_t n,
+        float *out)
+    void snn_random_normal_f64(
+        const snn_stream *s, int64_t first, const int64_t *elements, int64_t n,
+        double *out)
+
+    # structure
+    int SNN_VALID
+    int SNN_INDPTR_START
+    int SNN_INDPTR_ORDER
+    int SNN_INDPTR_END
+    int SNN_COLUMN_RANGE
+    int SNN_COLUMN_ORDER
+
+    int snn_csr_check(
+        int32_t n_rows, int32_t n_cols, int32_t nnz, const int32_t *indptr,
+        const int32_t *indices, int64_t *at)
+    int snn_layout_check(const snn_layout *layout, int64_t *at)
+    int snn_csr_to_layout(
+        int32_t n_rows, int32_t n_cols, const int32_t *indptr, const int32_t *indices,
+        int32_t block_width, int32_t index_bytes, int32_t *indptr_out,
+        void *columns_out, int32_t *source)
+    int snn_layout_to_csr(
+        const snn_layout *layout, int32_t *indptr, int32_t *indices, int32_t *slot)
+    void snn_layout_positions(const snn_layout *layout, int32_t *rows, int32_t *cols)
+    int snn_csr_transpose(
+        int32_t n_rows, int32_t n_cols, const int32_t *indptr, const int32_t *indices,
+        int32_t *indptr_t, int32_t *indices_t, int32_t *source)
+    int snn_csr_merge(
+        int32_t n_rows, const int32_t *indptr, const int32_t *indices,
+        const uint8_t *keep, const int32_t *added_indptr, const int32_t *added_indices,
+        int32_t *indptr_out, int32_t *indices_out, int32_t *source)
+    int snn_complement_sample(
+        int32_t n_rows, int32_t n_cols, const int32_t *indptr, const int32_t *indices,
+        int32_t k, const snn_stream *stream, int32_t *indptr_out, int32_t *indices_out)
+    int snn_select_f32(
+        int64_t n, const float *scores, int64_t k, int largest, const int64_t *rank,
+        uint8_t *mask)
+    int snn_select_f64(
+        int64_t n, const double *scores, int64_t k, int largest, const int64_t *rank,
+        uint8_t *mask)
