@@ -1,0 +1,1 @@
+"""Models as files: safetensors, and what other programs read."""
