@@ -1,1 +1,428 @@
-# Products over a pattern.
+# Products over a pattern, optimiser steps and the run time's settings: each function
+# checks its arguments and makes one C call without the interpreter lock.
+
+
+cdef int _check_status(int status) except -1:
+    if status == SNN_OK:
+        return 0
+    if status == SNN_NO_MEMORY:
+        raise MemoryError("no memory for the kernels' scratch")
+    raise ValueError("the kernels refused their arguments")
+
+
+cdef object _activations(object a, str name, Py_ssize_t n_features, object dtype):
+    """a, checked to be (batch, n_features) of dtype with feature-major memory."""
+    if not isinstance(a, np.ndarray):
+        raise TypeError(f"{name} is a {type(a).__name__}, expected a numpy.ndarray")
+    if a.dtype != dtype or not a.dtype.isnative:
+        raise TypeError(f"{name} has dtype {a.dtype}, values have {dtype}")
+    if a.ndim != 2 or a.shape[1] != n_features:
+        raise ValueError(
+            f"{name} has shape {a.shape}, expected (batch, {n_features})")
+    if not cnp.PyArray_ISALIGNED(a):
+        raise ValueError(f"{name} is not aligned to its dtype")
+    if a.size == 0:
+        return a
+    cdef Py_ssize_t item = a.itemsize
+    if a.shape[0] > 1 and a.strides[0] != item:
+        raise ValueError(
+            f"{name} has strides {a.strides}, expected {item} bytes along the batch "
+            "(feature-major memory): pass numpy.asfortranarray(...)")
+    if a.shape[1] > 1 and (
+            a.strides[1] % item != 0 or a.strides[1] < a.shape[0] * item):
+        raise ValueError(
+            f"{name} has strides {a.strides}, expected at least {a.shape[0] * item} "
+            "bytes between features: pass numpy.asfortranarray(...)")
+    return a
+
+
+cdef int64_t _ld(object a) except -1:
+    """Elements from one feature to the next."""
+    if a.shape[1] > 1 and a.size:
+        return a.strides[1] // a.itemsize
+    return a.shape[0] if a.shape[0] else 1
+
+
+cdef object _vector(object a, str name, Py_ssize_t n, object dtype, str of):
+    if not isinstance(a, np.ndarray):
+        raise TypeError(f"{name} is a {type(a).__name__}, expected a numpy.ndarray")
+    if dtype is None:
+        if a.dtype != np.float32 and a.dtype != np.float64:
+            raise TypeError(
+                f"{name} has dtype {a.dtype}, expected float32 or float64")
+    elif a.dtype != dtype:
+        raise TypeError(f"{name} has dtype {a.dtype}, values have {dtype}")
+    if a.ndim != 1 or a.shape[0] != n:
+        raise ValueError(f"{name} has shape {a.shape}, {of} ({n},)")
+    if not cnp.PyArray_ISCARRAY_RO(a):
+        raise ValueError(f"{name} is not contiguous, aligned and in native byte order")
+    return a
+
+
+cdef object _check_batch(object a, str a_name, object b, str b_name):
+    if a.shape[0] != b.shape[0]:
+        raise ValueError(
+            f"{a_name} has shape {a.shape} and {b_name} {b.shape}: batches differ")
+
+
+cdef object _empty(Py_ssize_t batch, Py_ssize_t n, object dtype):
+    """Uninitialised (batch, n) in feature-major memory."""
+    return np.empty((n, batch), dtype).T
+
+
+def spmm(Layout layout not None, values, x, bias=None, int activation=0):
+    """act(x Wᵀ + bias), shape (batch, n_out).
+
+    Parameters
+    ----------
+    layout : Layout
+        Pattern of W (n_out, n_in).
+    values : ndarray (nnz,)
+        float32 or float64, in the layout's order.
+    x : ndarray (batch, n_in)
+        Same dtype, feature-major memory.
+    bias : ndarray (n_out,), optional
+    activation : int
+        0: identity, 1: ReLU.
+    """
+    _vector(values, "values", layout.c.nnz, None, "the pattern has nnz")
+    dtype = values.dtype
+    _activations(x, "x", layout.c.n_cols, dtype)
+    if bias is not None:
+        _vector(bias, "bias", layout.c.n_rows, dtype, "expected")
+    if activation not in (0, 1):
+        raise ValueError(f"activation is {activation}, expected 0 (none) or 1 (ReLU)")
+    cdef int64_t batch = x.shape[0], ldx = _ld(x)
+    y = _empty(batch, layout.c.n_rows, dtype)
+    cdef const void *v = cnp.PyArray_DATA(values)
+    cdef const void *xp = cnp.PyArray_DATA(x)
+    cdef const void *b = NULL if bias is None else cnp.PyArray_DATA(bias)
+    cdef void *yp = cnp.PyArray_DATA(y)
+    cdef const snn_layout *c = &layout.c
+    cdef bint single = dtype == np.float32
+    cdef int status
+    with nogil:
+        if single:
+            status = snn_spmm_f32(
+                c, batch, <const float *>v, <const float *>b, activation,
+                <const float *>xp, ldx, <float *>yp, batch)
+        else:
+            status = snn_spmm_f64(
+                c, batch, <const double *>v, <const double *>b, activation,
+                <const double *>xp, ldx, <double *>yp, batch)
+    _check_status(status)
+    return y
+
+
+def spmm_t(Layout layout not None, values, dy):
+    """dy W, shape (batch, n_in): the gradient of spmm for x.
+
+    Parameters
+    ----------
+    layout : Layout
+        Pattern of W (n_out, n_in).
+    values : ndarray (nnz,)
+        float32 or float64, in the layout's order.
+    dy : ndarray (batch, n_out)
+        Same dtype, feature-major memory.
+    """
+    _vector(values, "values", layout.c.nnz, None, "the pattern has nnz")
+    dtype = values.dtype
+    _activations(dy, "dy", layout.c.n_rows, dtype)
+    cdef int64_t batch = dy.shape[0], lddy = _ld(dy)
+    dx = _empty(batch, layout.c.n_cols, dtype)
+    cdef const void *v = cnp.PyArray_DATA(values)
+    cdef const void *dyp = cnp.PyArray_DATA(dy)
+    cdef void *dxp = cnp.PyArray_DATA(dx)
+    cdef const snn_layout *c = &layout.c
+    cdef bint single = dtype == np.float32
+    cdef int status
+    with nogil:
+        if single:
+            status = snn_spmm_t_f32(
+                c, batch, <const float *>v, <const float *>dyp, lddy, <float *>dxp, batch)
+        else:
+            status = snn_spmm_t_f64(
+                c, batch, <const double *>v, <const double *>dyp, lddy, <double *>dxp,
+                batch)
+    _check_status(status)
+    return dx
+
+
+cdef object _real_array(object a, str name):
+    if not isinstance(a, np.ndarray):
+        raise TypeError(f"{name} is a {type(a).__name__}, expected a numpy.ndarray")
+    if a.dtype != np.float32 and a.dtype != np.float64:
+        raise TypeError(f"{name} has dtype {a.dtype}, expected float32 or float64")
+    return a
+
+
+def sddmm(Layout layout not None, a, x):
+    """<a[:, row(k)], x[:, col(k)]> for each slot k, shape (nnz,).
+
+    Parameters
+    ----------
+    layout : Layout
+        Pattern (n_out, n_in).
+    a : ndarray (batch, n_out)
+        float32 or float64, feature-major memory.
+    x : ndarray (batch, n_in)
+        Same dtype, feature-major memory.
+    """
+    dtype = _real_array(a, "a").dtype
+    _activations(a, "a", layout.c.n_rows, dtype)
+    _activations(x, "x", layout.c.n_cols, dtype)
+    _check_batch(a, "a", x, "x")
+    cdef int64_t batch = a.shape[0], lda = _ld(a), ldx = _ld(x)
+    out = np.empty(layout.c.nnz, dtype)
+    cdef const void *ap = cnp.PyArray_DATA(a)
+    cdef const void *xp = cnp.PyArray_DATA(x)
+    cdef void *op = cnp.PyArray_DATA(out)
+    cdef const snn_layout *c = &layout.c
+    cdef bint single = dtype == np.float32
+    cdef int status
+    with nogil:
+        if single:
+            status = snn_sddmm_f32(
+                c, batch, <const float *>ap, lda, <const float *>xp, ldx, <float *>op)
+        else:
+            status = snn_sddmm_f64(
+                c, batch, <const double *>ap, lda, <const double *>xp, ldx,
+                <double *>op)
+    _check_status(status)
+    return out
+
+
+def spmm_backward(Layout layout not None, values, dy, x):
+    """(spmm_t(layout, values, dy), sddmm(layout, dy, x)) in one pass, the same bits.
+
+    Parameters
+    ----------
+    layout : Layout
+        Pattern of W (n_out, n_in).
+    values : ndarray (nnz,)
+        float32 or float64, in the layout's order.
+    dy : ndarray (batch, n_out)
+        Same dtype, feature-major memory.
+    x : ndarray (batch, n_in)
+        Same dtype, feature-major memory.
+    """
+    _vector(values, "values", layout.c.nnz, None, "the pattern has nnz")
+    dtype = values.dtype
+    _activations(dy, "dy", layout.c.n_rows, dtype)
+    _activations(x, "x", layout.c.n_cols, dtype)
+    _check_batch(dy, "dy", x, "x")
+    cdef int64_t batch = dy.shape[0], lddy = _ld(dy), ldx = _ld(x)
+    dx = _empty(batch, layout.c.n_cols, dtype)
+    dvalues = np.empty(layout.c.nnz, dtype)
+    cdef const void *v = cnp.PyArray_DATA(values)
+    cdef const void *dyp = cnp.PyArray_DATA(dy)
+    cdef const void *xp = cnp.PyArray_DATA(x)
+    cdef void *dxp = cnp.PyArray_DATA(dx)
+    cdef void *dvp = cnp.PyArray_DATA(dvalues)
+    cdef const snn_layout *c = &layout.c
+    cdef bint single = dtype == np.float32
+    cdef int status
+    with nogil:
+        if single:
+            status = snn_spmm_backward_f32(
+                c, batch, <const float *>v, <const float *>dyp, lddy,
+                <const float *>xp, ldx, <float *>dxp, batch, <float *>dvp)
+        else:
+            status = snn_spmm_backward_f64(
+                c, batch, <const double *>v, <const double *>dyp, lddy,
+                <const double *>xp, ldx, <double *>dxp, batch, <double *>dvp)
+    _check_status(status)
+    return dx, dvalues
+
+
+def activation_backward(int activation, y, dy):
+    """(dy * act'(y), its sum over the batch), shapes (batch, n) and (n,).
+
+    Parameters
+    ----------
+    activation : int
+        0: identity (y may be None), 1: ReLU.
+    y : ndarray (batch, n)
+        Output of the activation, feature-major memory.
+    dy : ndarray (batch, n)
+        Same dtype, feature-major memory.
+    """
+    if activation not in (0, 1):
+        raise ValueError(f"activation is {activation}, expected 0 (none) or 1 (ReLU)")
+    dtype = _real_array(dy, "dy").dtype
+    if dy.ndim != 2:
+        raise ValueError(f"dy has shape {dy.shape}, expected (batch, n)")
+    cdef int64_t batch = dy.shape[0], n = dy.shape[1]
+    _activations(dy, "dy", n, dtype)
+    cdef const void *yp = NULL
+    cdef int64_t ldy = 0, lddy = _ld(dy)
+    if activation != 0:
+        _activations(y, "y", n, dtype)
+        _check_batch(y, "y", dy, "dy")
+        yp = cnp.PyArray_DATA(y)
+        ldy = _ld(y)
+    dz = _empty(batch, n, dtype)
+    dbias = np.empty(n, dtype)
+    cdef const void *dyp = cnp.PyArray_DATA(dy)
+    cdef void *dzp = cnp.PyArray_DATA(dz)
+    cdef void *dbp = cnp.PyArray_DATA(dbias)
+    cdef bint single = dtype == np.float32
+    cdef int status
+    with nogil:
+        if single:
+            status = snn_activation_backward_f32(
+                n, batch, activation, <const float *>yp, ldy, <const float *>dyp, lddy,
+                <float *>dzp, batch, <float *>dbp)
+        else:
+            status = snn_activation_backward_f64(
+                n, batch, activation, <const double *>yp, ldy, <const double *>dyp,
+                lddy, <double *>dzp, batch, <double *>dbp)
+    _check_status(status)
+    return dz, dbias
+
+
+cdef object _in_place(object a, str name, object like, bint write):
+    """a, checked to have the dtype, shape and memory order of `like`."""
+    _real_array(a, name)
+    if a.dtype != like.dtype:
+        raise TypeError(f"{name} has dtype {a.dtype}, values have {like.dtype}")
+    if a.shape != like.shape:
+        raise ValueError(f"{name} has shape {a.shape}, values have {like.shape}")
+    if a.strides != like.strides and a.size > 1:
+        raise ValueError(f"{name} has strides {a.strides}, values {like.strides}")
+    if not (a.flags.c_contiguous or a.flags.f_contiguous):
+        raise ValueError(f"{name} with shape {a.shape} is not contiguous")
+    if not cnp.PyArray_ISALIGNED(a) or not a.dtype.isnative:
+        raise ValueError(f"{name} is not aligned and in native byte order")
+    if write and not a.flags.writeable:
+        raise ValueError(f"{name} is read-only, it is updated in place")
+    return a
+
+
+def sgd(values, grad, momentum, double lr, double mu=0.0, double weight_decay=0.0,
+        bint nesterov=False):
+    """One step of SGD, in place on values and momentum, as PyTorch defines it.
+
+    d = grad + weight_decay values;  m = mu m + d;  values -= lr (m, or d + mu m with
+    Nesterov's momentum, or d when momentum is None).
+
+    Parameters
+    ----------
+    values, grad : ndarray
+        Contiguous, any shape, float32 or float64.
+    momentum : ndarray or None
+        Same shape; None exactly when mu is 0.
+    """
+    _in_place(values, "values", values, True)
+    _in_place(grad, "grad", values, False)
+    if momentum is not None:
+        _in_place(momentum, "momentum", values, True)
+    elif mu != 0:
+        raise ValueError(f"mu is {mu} and momentum is None, expected an array")
+    cdef int64_t n = values.size
+    cdef void *v = cnp.PyArray_DATA(values)
+    cdef const void *g = cnp.PyArray_DATA(grad)
+    cdef void *m = NULL if momentum is None else cnp.PyArray_DATA(momentum)
+    cdef bint single = values.dtype == np.float32
+    with nogil:
+        if single:
+            snn_sgd_f32(n, <float>lr, <float>mu, <float>weight_decay, nesterov,
+                        <const float *>g, <float *>m, <float *>v)
+        else:
+            snn_sgd_f64(n, lr, mu, weight_decay, nesterov,
+                        <const double *>g, <double *>m, <double *>v)
+
+
+def adam(values, grad, m, v, double lr, double beta1, double beta2, double eps,
+         double weight_decay, bint decoupled, double bias1, double bias2):
+    """One step of Adam (AdamW when decoupled), in place on values, m and v.
+
+    Kingma and Ba 2015; Loshchilov and Hutter 2019. As PyTorch defines it.
+
+    Parameters
+    ----------
+    values, grad, m, v : ndarray
+        Contiguous, one shape, float32 or float64.
+    bias1, bias2 : float
+        1 - beta1^t and 1 - beta2^t at step t = 1, 2, ...
+    """
+    _in_place(values, "values", values, True)
+    _in_place(grad, "grad", values, False)
+    _in_place(m, "m", values, True)
+    _in_place(v, "v", values, True)
+    if not (bias1 > 0 and bias2 > 0):
+        raise ValueError(f"bias1 and bias2 are {bias1} and {bias2}, expected > 0")
+    cdef int64_t n = values.size
+    cdef void *vp = cnp.PyArray_DATA(values)
+    cdef const void *g = cnp.PyArray_DATA(grad)
+    cdef void *m1 = cnp.PyArray_DATA(m)
+    cdef void *m2 = cnp.PyArray_DATA(v)
+    cdef bint single = values.dtype == np.float32
+    with nogil:
+        if single:
+            snn_adam_f32(
+                n, <float>lr, <float>beta1, <float>beta2, <float>eps,
+                <float>weight_decay, decoupled, <float>bias1, <float>bias2,
+                <const float *>g, <float *>m1, <float *>m2, <float *>vp)
+        else:
+            snn_adam_f64(
+                n, lr, beta1, beta2, eps, weight_decay, decoupled, bias1, bias2,
+                <const double *>g, <double *>m1, <double *>m2, <double *>vp)
+
+
+def available_isas():
+    """Names of the instruction sets whose kernels can run here, best first."""
+    cdef int i = 0
+    names = []
+    while snn_isa_available(i) is not NULL:
+        names.append((<bytes>snn_isa_available(i)).decode())
+        i += 1
+    return tuple(names)
+
+
+def isa():
+    """Name of the instruction set whose kernels run."""
+    cdef const char *name = snn_isa()
+    if name is NULL:
+        import os
+        raise ValueError(
+            f"SPARSENN_ISA is {os.environ.get('SPARSENN_ISA')!r}, "
+            f"available here: {', '.join(available_isas())}")
+    return (<bytes>name).decode()
+
+
+def set_isa(str name not None):
+    """Switches to the named instruction set's kernels; not while kernels run."""
+    if snn_set_isa(name.encode()) != SNN_OK:
+        raise ValueError(
+            f"instruction set {name!r} is not available here, "
+            f"choose from: {', '.join(available_isas())}")
+
+
+def get_num_threads():
+    """Threads that the next product may use."""
+    return snn_get_num_threads()
+
+
+def set_num_threads(n):
+    """Sets the number of threads; None restores the default."""
+    cdef int count = 0
+    if n is not None:
+        count = n
+        if count < 1:
+            raise ValueError(f"number of threads is {n}, expected at least 1 or None")
+    snn_set_num_threads(count)
+
+
+def has_openmp():
+    """Whether the kernels can use several threads."""
+    return bool(snn_has_openmp())
+
+
+def after_fork_in_child():
+    """One thread from here on: a parent's threads do not live in its fork."""
+    snn_after_fork_in_child()
+
+
+isa()  # an unusable SPARSENN_ISA is told at import, not at the first product

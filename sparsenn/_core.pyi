@@ -1,0 +1,79 @@
+"""Types of the compiled core (bindings/)."""
+
+from typing import TypeAlias, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+Real: TypeAlias = NDArray[np.float32] | NDArray[np.float64]
+
+@final
+class Layout:
+    def __init__(
+        self,
+        shape: tuple[int, int],
+        block_width: int,
+        indptr: NDArray[np.int32],
+        columns: NDArray[np.uint8] | NDArray[np.uint16] | NDArray[np.int32],
+    ) -> None: ...
+    @property
+    def shape(self) -> tuple[int, int]: ...
+    @property
+    def block_width(self) -> int: ...
+    @property
+    def n_blocks(self) -> int: ...
+    @property
+    def index_bytes(self) -> int: ...
+    @property
+    def nnz(self) -> int: ...
+    @property
+    def indptr(self) -> NDArray[np.int32]: ...
+    @property
+    def columns(self) -> NDArray[np.uint8] | NDArray[np.uint16] | NDArray[np.int32]: ...
+    @property
+    def nbytes(self) -> int: ...
+
+# products
+def spmm(
+    layout: Layout, values: Real, x: Real, bias: Real | None = None, activation: int = 0
+) -> Real: ...
+def spmm_t(layout: Layout, values: Real, dy: Real) -> Real: ...
+def sddmm(layout: Layout, a: Real, x: Real) -> Real: ...
+def spmm_backward(
+    layout: Layout, values: Real, dy: Real, x: Real
+) -> tuple[Real, Real]: ...
+def activation_backward(
+    activation: int, y: Real | None, dy: Real
+) -> tuple[Real, Real]: ...
+def sgd(
+    values: Real,
+    grad: Real,
+    momentum: Real | None,
+    lr: float,
+    mu: float = 0.0,
+    weight_decay: float = 0.0,
+    nesterov: bool = False,
+) -> None: ...
+def adam(
+    values: Real,
+    grad: Real,
+    m: Real,
+    v: Real,
+    lr: float,
+    beta1: float,
+    beta2: float,
+    eps: float,
+    weight_decay: float,
+    decoupled: bool,
+    bias1: float,
+    bias2: float,
+) -> None: ...
+
+# run time
+def isa() -> str: ...
+def available_isas() -> tuple[str, ...]: ...
+def set_isa(name: str) -> None: ...
+def get_num_threads() -> int: ...
+def set_num_threads(n: int | None) -> None: ...
+def has_openmp() -> bool: ...
+def after_fork_in_child() -> None: ...

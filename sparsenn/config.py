@@ -1,0 +1,76 @@
+"""Threads and instruction sets of the compiled core."""
+
+from __future__ import annotations
+
+import os
+import platform
+
+from sparsenn import _core
+
+__all__ = ["get_num_threads", "set_isa", "set_num_threads", "show_config"]
+
+
+def set_num_threads(n: int | None) -> None:
+    """Set how many threads a product may use.
+
+    Results do not depend on it. In a forked child it is always 1.
+
+    Parameters
+    ----------
+    n : int or None
+        At least 1; None restores the default: ``OMP_NUM_THREADS`` if set, else the
+        processors this process may run on, bounded by its CPU quota.
+
+    Raises
+    ------
+    ValueError
+        If n is below 1.
+    """
+    _core.set_num_threads(n)
+
+
+def get_num_threads() -> int:
+    """Return how many threads the next product may use."""
+    return _core.get_num_threads()
+
+
+def set_isa(name: str) -> None:
+    """Switch to the kernels of one instruction set, for tests and comparisons.
+
+    The environment variable ``SPARSENN_ISA`` does the same at import.
+
+    Parameters
+    ----------
+    name : str
+        One of the names that `show_config` lists, such as ``"x86_64_v3"``.
+
+    Raises
+    ------
+    ValueError
+        If the set is not compiled in or this processor cannot run it.
+    """
+    _core.set_isa(name)
+
+
+def show_config() -> dict[str, str | int | bool | tuple[str, ...]]:
+    """Return what the compiled core runs on.
+
+    Returns
+    -------
+    dict
+        ``isa`` in use, ``available_isas`` best first, ``num_threads``, ``openmp``,
+        ``machine``.
+    """
+    return {
+        "isa": _core.isa(),
+        "available_isas": _core.available_isas(),
+        "num_threads": _core.get_num_threads(),
+        "openmp": _core.has_openmp(),
+        "machine": platform.machine(),
+    }
+
+
+# The OpenMP threads of the parent do not exist in a forked child, which would wait for
+# them for ever.
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_core.after_fork_in_child)

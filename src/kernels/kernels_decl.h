@@ -1,0 +1,35 @@
+/* Prototypes of the kernels of one instruction set and real type. */
+#ifndef SNN_KERNELS_DECL_H
+#define SNN_KERNELS_DECL_H
+
+#include "simd.h"
+
+#define TILE SNN_REAL(snn_tile)
+
+void KERNEL(pack)(int64_t n, int64_t width, int nv, const real *restrict x, int64_t ldx,
+                  real *restrict panel);
+void KERNEL(unpack)(int64_t n, int64_t width, int nv, const real *restrict panel,
+                    real *restrict y, int64_t ldy);
+void KERNEL(spmm)(const TILE *t, int nv, int first, int relu, const real *restrict panel,
+                  const real *restrict bias, real *restrict y, int64_t ldy);
+void KERNEL(spmm_t)(const TILE *t, int nv, const real *restrict dy, int64_t lddy,
+                    real *restrict dx_panel);
+void KERNEL(sddmm)(const TILE *t, int nv, int first, const real *a, int64_t lda,
+                   const real *x_panel, real *restrict out);
+void KERNEL(backward)(const TILE *t, int nv, int first, const real *restrict dy,
+                      int64_t lddy, const real *restrict x_panel, real *restrict dx_panel,
+                      real *restrict dvalues);
+void KERNEL(spmv)(const TILE *t, int first, int relu, const real *restrict x,
+                  const real *restrict bias, real *restrict y);
+void KERNEL(spmv_t)(const TILE *t, const real *restrict dy, real *restrict dx);
+void KERNEL(outer)(const TILE *t, const real *a, const real *x, real *restrict out);
+void KERNEL(activation_backward)(int64_t n_rows, int64_t batch, int relu, const real *y,
+                                 int64_t ldy, const real *dy, int64_t lddy, real *dz,
+                                 int64_t lddz, real *dbias);
+void KERNEL(sgd)(int64_t n, real lr, real mu, real weight_decay, int nesterov,
+                 const real *restrict grad, real *restrict momentum, real *restrict values);
+void KERNEL(adam)(int64_t n, real lr, real beta1, real beta2, real eps, real weight_decay,
+                  int decoupled, real bias1, real bias2, const real *restrict grad,
+                  real *restrict m, real *restrict v, real *restrict values);
+
+#endif

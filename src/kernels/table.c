@@ -1,0 +1,21 @@
+/* The kernels of this instruction set and real type, as one table. */
+#include "kernels_decl.h"
+
+extern const SNN_REAL(snn_kernels) KERNEL(table);
+
+const SNN_REAL(snn_kernels) KERNEL(table) = {
+    .lanes = LANES,
+    .max_vectors = MAX_VECTORS,
+    .pack = KERNEL(pack),
+    .unpack = KERNEL(unpack),
+    .spmm = KERNEL(spmm),
+    .spmm_t = KERNEL(spmm_t),
+    .sddmm = KERNEL(sddmm),
+    .backward = KERNEL(backward),
+    .spmv = KERNEL(spmv),
+    .spmv_t = KERNEL(spmv_t),
+    .outer = KERNEL(outer),
+    .activation_backward = KERNEL(activation_backward),
+    .sgd = KERNEL(sgd),
+    .adam = KERNEL(adam),
+};
