@@ -1,0 +1,1 @@
+"""Benchmarks of sparsenn: ``python -m benchmarks NAME [options]``."""
