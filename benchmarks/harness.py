@@ -125,7 +125,9 @@ def report(
     print(f"## {title}\n")
     print(f"{circumstances['cpu']}, {options.threads} thread(s),", end=" ")
     print(f"kernels: {circumstances['sparsenn_isa']}, load {circumstances['load']},")
-    print(", ".join(f"{name} {version}" for name, version in packages.items()), end="; ")
+    print(
+        ", ".join(f"{name} {version}" for name, version in packages.items()), end="; "
+    )
     print(f"commit {circumstances['commit']}, {circumstances['date']}\n")
     print(table(rows, headings))
     for note in notes:

@@ -80,7 +80,10 @@ def random_weight(m: int, n: int, nnz: int, rng: np.random.Generator) -> csr_arr
 def images(
     n: int, features: int, classes: int, rng: np.random.Generator
 ) -> tuple[Array, Array]:
-    """Rows in [0, 1] with half of the entries zero, and labels, nine in ten of them learnable.
+    """Rows in [0, 1] with half of the entries zero, and labels that can be learnt.
+
+    One label in ten is wrong, so that the loss and with it the gradients stay away
+    from zero.
 
     Like Fashion-MNIST in range, size and share of zeros.
     """
