@@ -1,0 +1,8 @@
+"""Models by name."""
+
+from __future__ import annotations
+
+from sparsenn.models.build import build, parse_sizes
+from sparsenn.models.mlp import mlp
+
+__all__ = ["build", "mlp", "parse_sizes"]

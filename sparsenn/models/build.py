@@ -1,0 +1,79 @@
+"""Architectures from the command line's words."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from sparsenn import nn
+from sparsenn.models.mlp import mlp
+
+
+def parse_sizes(arch: str) -> list[int]:
+    """``"784-300-100-10"`` -> [784, 300, 100, 10].
+
+    Raises
+    ------
+    ValueError
+        If it is anything else than two or more positive numbers joined by dashes.
+    """
+    if not re.fullmatch(r"[1-9][0-9]{0,8}(-[1-9][0-9]{0,8})+", arch, re.ASCII):
+        raise ValueError(
+            f"architecture {arch!r} is not understood; give layer sizes from input to "
+            "output, such as 784-300-100-10"
+        )
+    return [int(size) for size in arch.split("-")]
+
+
+def build(
+    arch: str,
+    n_features: int,
+    n_classes: int,
+    density: float = 1.0,
+    *,
+    init: str = "erk",
+    keep_dense: Sequence[int] = (),
+    activation: str = "relu",
+    dropout: float = 0.0,
+    seed: int | np.random.Generator | None = None,
+    dtype: Any = np.float32,
+) -> nn.Sequential:
+    """The model of an architecture's name, checked against the data.
+
+    Parameters
+    ----------
+    arch : str
+        Sizes joined by dashes.
+    n_features, n_classes : int
+        Of the data; they must be the first and the last size.
+    density, init, keep_dense, activation, dropout, seed, dtype
+        As for :func:`mlp`.
+
+    Raises
+    ------
+    ValueError
+        If the name is not understood or does not fit the data.
+    """
+    sizes = parse_sizes(arch)
+    if sizes[0] != n_features:
+        raise ValueError(
+            f"architecture {arch} takes {sizes[0]} features, the data has {n_features}"
+        )
+    if sizes[-1] != n_classes:
+        raise ValueError(
+            f"architecture {arch} has {sizes[-1]} outputs, the data has {n_classes} "
+            "classes"
+        )
+    return mlp(
+        sizes,
+        density,
+        init=init,
+        keep_dense=keep_dense,
+        activation=activation,
+        dropout=dropout,
+        seed=seed,
+        dtype=dtype,
+    )

@@ -1,0 +1,85 @@
+"""The multilayer perceptron."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from sparsenn import nn
+from sparsenn.random import as_seed
+from sparsenn.sparse import allocate
+
+ACTIVATIONS: dict[str, Callable[[int, int], nn.Module]] = {
+    "relu": lambda n, number: nn.ReLU(),
+    "leaky-relu": lambda n, number: nn.LeakyReLU(),
+    "all-relu": lambda n, number: nn.AllReLU(number),
+    "srelu": lambda n, number: nn.SReLU(n),
+    "gelu": lambda n, number: nn.GELU(),
+    "sigmoid": lambda n, number: nn.Sigmoid(),
+    "tanh": lambda n, number: nn.Tanh(),
+}
+"""Activation by name: (features, number of the layer from 1) -> module."""
+
+
+def mlp(
+    sizes: Sequence[int],
+    density: float = 1.0,
+    *,
+    init: str = "erk",
+    keep_dense: Sequence[int] = (),
+    activation: str = "relu",
+    dropout: float = 0.0,
+    seed: int | np.random.Generator | None = None,
+    dtype: Any = np.float32,
+) -> nn.Sequential:
+    """Fully connected layers with an activation between them.
+
+    Parameters
+    ----------
+    sizes : sequence of int
+        Features of the input, of each hidden layer, and of the output; at least two.
+    density : float
+        Of the whole network, exactly: ``round(density * positions)`` connections.
+    init : {"erk", "er", "uniform"}
+        How layers share the connections (:func:`sparsenn.sparse.allocate`).
+    keep_dense : sequence of int
+        Layers that stay dense; negative numbers count from the last.
+    activation : str
+        A key of ``ACTIVATIONS``.
+    dropout : float
+        Probability, after each activation.
+    seed : int, Generator or None
+        Of connections, values and dropout; layers differ by their number.
+    dtype : float32 or float64
+
+    Returns
+    -------
+    nn.Sequential
+    """
+    if len(sizes) < 2 or min(sizes) < 1:
+        raise ValueError(f"sizes must be two or more positive numbers, got {sizes}")
+    if activation not in ACTIVATIONS:
+        raise ValueError(
+            f"activation must be one of {', '.join(ACTIVATIONS)}; got {activation!r}"
+        )
+    shapes = [(n_out, n_in) for n_in, n_out in zip(sizes, sizes[1:], strict=False)]
+    for number in keep_dense:
+        if not -len(shapes) <= number < len(shapes):
+            raise ValueError(
+                f"keep_dense names layer {number}, there are {len(shapes)}"
+            )
+    dense = sorted({number % len(shapes) for number in keep_dense})
+    counts = allocate(shapes, density, method=init, keep_dense=dense)
+    seed = as_seed(seed)
+    layers: list[nn.Module] = []
+    for number, ((n_out, n_in), nnz) in enumerate(zip(shapes, counts, strict=True)):
+        layers.append(
+            nn.Linear(n_in, n_out, nnz=nnz, seed=seed, number=number, dtype=dtype)
+        )
+        if number + 1 < len(shapes):
+            layers.append(ACTIVATIONS[activation](n_out, number + 1))
+            if dropout:
+                layers.append(nn.Dropout(dropout, seed=seed, number=number))
+    return nn.Sequential(*layers)

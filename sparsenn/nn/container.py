@@ -1,0 +1,79 @@
+"""Layers one after another."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, final
+
+from sparsenn.autograd import Tensor
+from sparsenn.nn.activation import ReLU
+from sparsenn.nn.config import from_config, layer, to_config
+from sparsenn.nn.linear import Linear
+from sparsenn.nn.module import Module
+
+
+@final
+@layer
+class Sequential(Module):
+    """Applies modules in order.
+
+    A :class:`Linear` followed by a :class:`ReLU` runs as one fused kernel, with the
+    same bits.
+
+    Parameters
+    ----------
+    *layers : Module
+    """
+
+    def __init__(self, *layers: Module) -> None:
+        for i, module in enumerate(layers):
+            if not isinstance(module, Module):
+                raise TypeError(
+                    f"layer {i} of a Sequential is a {type(module).__name__}, "
+                    "not a Module"
+                )
+        self.layers = list(layers)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Output of the last layer."""
+        i = 0
+        while i < len(self.layers):
+            module = self.layers[i]
+            following = self.layers[i + 1] if i + 1 < len(self.layers) else None
+            if type(module) is Linear and type(following) is ReLU:
+                x = module.forward(x, activation="relu")
+                i += 2
+            else:
+                x = module.forward(x)
+                i += 1
+        return x
+
+    def children(self) -> Iterator[tuple[str, Module]]:
+        """The layers, named by their numbers."""
+        for i, module in enumerate(self.layers):
+            yield str(i), module
+
+    def config(self) -> dict[str, Any]:
+        """The layers' own configurations."""
+        return {"layers": [to_config(module) for module in self.layers]}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Sequential:
+        """Builds each layer from its configuration."""
+        layers = config.get("layers")
+        if set(config) != {"layers"} or not isinstance(layers, list):
+            raise ValueError("a Sequential is described by a list of layers")
+        return cls(*map(from_config, layers))
+
+    def __len__(self) -> int:
+        """Number of layers."""
+        return len(self.layers)
+
+    def __getitem__(self, index: int) -> Module:
+        """Layer by number."""
+        return self.layers[index]
+
+    def __repr__(self) -> str:
+        """The layers, one a line."""
+        lines = "".join(f"\n  ({i}): {m!r}" for i, m in enumerate(self.layers))
+        return f"Sequential({lines}\n)" if lines else "Sequential()"

@@ -1,0 +1,43 @@
+"""Functions of tensors: activations, losses and the sparse products."""
+
+from __future__ import annotations
+
+from sparsenn.ops import (
+    bce,
+    bce_with_logits,
+    cross_entropy,
+    gelu,
+    leaky_relu,
+    linear,
+    log_softmax,
+    mse,
+    nll,
+    relu,
+    sddmm,
+    sigmoid,
+    softmax,
+    softplus,
+    spmm,
+    spmm_t,
+    tanh,
+)
+
+__all__ = [
+    "bce",
+    "bce_with_logits",
+    "cross_entropy",
+    "gelu",
+    "leaky_relu",
+    "linear",
+    "log_softmax",
+    "mse",
+    "nll",
+    "relu",
+    "sddmm",
+    "sigmoid",
+    "softmax",
+    "softplus",
+    "spmm",
+    "spmm_t",
+    "tanh",
+]

@@ -1,0 +1,101 @@
+"""The fully connected layer, at any density."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, final
+
+import numpy as np
+
+from sparsenn import ops
+from sparsenn.autograd import Tensor
+from sparsenn.nn import init
+from sparsenn.nn.config import layer
+from sparsenn.nn.module import Module
+from sparsenn.random import Purpose, Stream, as_seed
+from sparsenn.sparse import SparseParameter, SparsePattern
+from sparsenn.sparse.parameter import Initializer
+
+
+@final
+@layer
+class Linear(Module):
+    """``y = x W^T + b`` with a weight that exists only where it has a connection.
+
+    Parameters
+    ----------
+    n_in, n_out : int
+        Features of a sample in and out.
+    density : float
+        Connections over positions, in [0, 1]; ``round(density * n_in * n_out)`` of
+        them are placed uniformly at random. At 1 the layer is dense and runs on BLAS.
+    bias : bool
+    nnz : int, optional
+        Exact number of connections, instead of `density`.
+    pattern : SparsePattern, shape (n_out, n_in), optional
+        The connections themselves, instead of `density`.
+    init : Initializer
+        Distribution of the values, see :mod:`sparsenn.nn.init`; by the real fan-in.
+    seed : int, numpy.random.Generator or None
+        Of connections and values. None takes one from the operating system.
+    number : int
+        Number of this layer in its model. Layers of one integer seed differ by it.
+    dtype : float32 or float64
+
+    Attributes
+    ----------
+    weight : SparseParameter, shape (n_out, n_in)
+    bias : Tensor, shape (n_out,), or None
+    """
+
+    def __init__(
+        self,
+        n_in: int,
+        n_out: int,
+        density: float = 1.0,
+        *,
+        bias: bool = True,
+        nnz: int | None = None,
+        pattern: SparsePattern | None = None,
+        init: Initializer = init.KaimingNormal(),  # noqa: B008 (immutable)
+        seed: int | np.random.Generator | None = None,
+        number: int = 0,
+        dtype: Any = np.float32,
+    ) -> None:
+        if n_in < 0 or n_out < 0:
+            raise ValueError(f"n_in and n_out must be at least 0, got {n_in}, {n_out}")
+        shape = (n_out, n_in)
+        seed = as_seed(seed)
+        if pattern is None:
+            if nnz is None:
+                if density is None or not 0.0 <= density <= 1.0:
+                    raise ValueError(f"density must be in [0, 1], got {density}")
+                nnz = round(density * n_in * n_out)
+            stream = Stream(seed, Purpose.PATTERN, layer=number)
+            pattern = SparsePattern.random(shape, nnz, stream)
+        elif pattern.shape != shape:
+            raise ValueError(
+                f"the pattern has shape {pattern.shape}, the layer (n_out, n_in) = "
+                f"{shape}"
+            )
+        self.n_in, self.n_out = n_in, n_out
+        stream = Stream(seed, Purpose.INIT, layer=number)
+        values = init(pattern, stream, np.dtype(dtype), None)
+        self.weight = SparseParameter(pattern, values, "weight", init)
+        self.bias = (
+            Tensor(np.zeros(n_out, dtype), requires_grad=True) if bias else None
+        )
+
+    def forward(
+        self, x: Tensor, *, activation: Literal["relu"] | None = None
+    ) -> Tensor:
+        """``activation(x W^T + b)``, shape (batch, n_out)."""
+        return ops.linear(x, self.weight, self.bias, activation=activation)
+
+    def config(self) -> dict[str, Any]:
+        """Sizes and whether there is a bias; connections are saved by themselves."""
+        return {"n_in": self.n_in, "n_out": self.n_out, "bias": self.bias is not None}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Linear:
+        """A layer of the given sizes with no connections."""
+        return cls(**config, nnz=0, init=init.Constant(0.0), seed=0)

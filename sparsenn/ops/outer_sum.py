@@ -1,0 +1,136 @@
+"""The gradient of a weight as what it is: a sum of outer products, never a matrix."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import final
+
+import numpy as np
+
+from sparsenn import _core
+from sparsenn.autograd.array import as_order
+from sparsenn.autograd.matmul import matmul
+from sparsenn.sparse import SparsePattern
+
+_TILE_BYTES = 4 << 20
+
+
+@final
+class OuterSum:
+    """``sum_i A_i^T B_i``, held as its factors.
+
+    It serves the gradient of a batch, of accumulated batches and of the time steps of a
+    recurrent layer, and can be evaluated on any pattern or searched for its largest
+    entries outside one, in tiles of a few megabytes.
+
+    Parameters
+    ----------
+    factors : iterable of (ndarray, ndarray)
+        Pairs ``(A, B)`` of shapes (batch, n_out) and (batch, n_in); batches may differ.
+    """
+
+    def __init__(self, factors: Iterable[tuple[np.ndarray, np.ndarray]]) -> None:
+        self.factors = [(as_order(a, True), as_order(b, True)) for a, b in factors]
+        if not self.factors:
+            raise ValueError("an OuterSum needs at least one pair of factors")
+        a, b = self.factors[0]
+        self.dtype = a.dtype
+        self.shape = (a.shape[1], b.shape[1])
+        for a, b in self.factors:
+            if a.ndim != 2 or b.ndim != 2 or a.shape[0] != b.shape[0]:
+                raise ValueError(
+                    f"factors must be (batch, n_out) and (batch, n_in) with one batch, "
+                    f"got {a.shape} and {b.shape}"
+                )
+            if (a.shape[1], b.shape[1]) != self.shape or a.dtype != b.dtype:
+                raise ValueError(
+                    f"all factors must give a {self.dtype} matrix of shape "
+                    f"{self.shape}, got {a.dtype}, {b.dtype} of {a.shape}, {b.shape}"
+                )
+
+    def __add__(self, other: OuterSum) -> OuterSum:
+        """The sum, by joining the factors."""
+        return OuterSum([*self.factors, *other.factors])
+
+    def scaled(self, factor: float) -> OuterSum:
+        """The sum times a number."""
+        return OuterSum([(a * a.dtype.type(factor), b) for a, b in self.factors])
+
+    def on(self, pattern: SparsePattern) -> np.ndarray:
+        """Its entries at the positions of a pattern, shape (nnz,), storage order."""
+        if pattern.shape != self.shape:
+            raise ValueError(
+                f"the pattern has shape {pattern.shape}, the sum {self.shape}"
+            )
+        total = np.zeros(pattern.nnz, self.dtype)
+        for a, b in self.factors:
+            if pattern.is_full:
+                total += matmul(b.T, a).T.reshape(-1)
+            else:
+                total += _core.sddmm(pattern.layout, a, b)
+        return total
+
+    def tiles(self) -> Iterator[tuple[int, np.ndarray]]:
+        """Its rows in blocks of a few megabytes: (first row, array (rows, n_in))."""
+        n_rows, n_cols = self.shape
+        height = max(_TILE_BYTES // max(n_cols * self.dtype.itemsize, 1), 1)
+        for first in range(0, n_rows, height):
+            tile = np.zeros((min(height, n_rows - first), n_cols), self.dtype)
+            for a, b in self.factors:
+                tile += matmul(b.T, a[:, first : first + height]).T
+            yield first, tile
+
+    def largest_outside(
+        self, pattern: SparsePattern, k: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The k positions outside a pattern where the entry is largest in magnitude.
+
+        Parameters
+        ----------
+        pattern : SparsePattern
+            Positions that are not candidates.
+        k : int
+            At most the number of positions outside.
+
+        Returns
+        -------
+        indptr, indices : ndarray of int32
+            The positions as canonical CSR. Of equal magnitudes the lower (row, column)
+            wins.
+
+        References
+        ----------
+        Evci et al., "Rigging the lottery", arXiv:1911.11134, section 3: the gradient
+        "can be calculated in an online manner and only the top-k" stored.
+        """
+        n_rows, n_cols = self.shape
+        free = n_rows * n_cols - pattern.nnz
+        if pattern.shape != self.shape:
+            raise ValueError(
+                f"the pattern has shape {pattern.shape}, the sum {self.shape}"
+            )
+        if not 0 <= k <= free:
+            raise ValueError(f"k must be in [0, {free}], the free positions; got {k}")
+        scores = np.empty(0, self.dtype)
+        ranks = np.empty(0, np.int64)
+        threshold = self.dtype.type(-1)
+        indptr, indices = pattern.indptr, pattern.indices
+        for first, tile in self.tiles() if k else ():
+            magnitude = np.abs(tile, out=tile)
+            last = first + len(tile)
+            lengths = np.diff(indptr[first : last + 1])
+            rows = np.repeat(np.arange(len(tile)), lengths)
+            magnitude[rows, indices[indptr[first] : indptr[last]]] = -1
+            flat = magnitude.reshape(-1)
+            # Later tiles have higher ranks, so they must beat the threshold strictly.
+            found = np.flatnonzero(flat > threshold)
+            scores = np.concatenate((scores, flat[found]))
+            ranks = np.concatenate((ranks, found + first * n_cols))
+            if len(scores) > k:
+                best = _core.select(scores, k, largest=True, rank=ranks)
+                scores, ranks = scores[best], ranks[best]
+                threshold = scores.min()
+        rows, cols = np.divmod(ranks, max(n_cols, 1))
+        counts = np.bincount(rows, minlength=n_rows)
+        starts = np.concatenate(([0], np.cumsum(counts))).astype(np.int32)
+        return starts, cols.astype(np.int32)

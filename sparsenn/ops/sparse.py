@@ -1,0 +1,355 @@
+"""The sparse products and their derivatives: the one place where patterns and gradients meet.
+
+With S the pattern of W and batch-first activations::
+
+    spmm(v, x)   = x W^T        (batch, n_out)
+    spmm_t(v, y) = y W          (batch, n_in)
+    sddmm(a, b)_k = sum over the batch of a[:, row_k] * b[:, col_k]
+
+Each one's derivatives are the other two, so derivatives of any order exist. Where
+nothing records, the backward pass calls one fused kernel instead; the bits are the same.
+A full pattern goes to BLAS.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Literal
+
+import numpy as np
+
+from sparsenn import _core
+from sparsenn.autograd import Tensor, is_recording
+from sparsenn.autograd.array import as_order
+from sparsenn.autograd.matmul import matmul
+from sparsenn.autograd.registry import Sample, apply, primitive
+from sparsenn.autograd.tensor import as_tensor, wrap
+from sparsenn.ops.elementwise import mul
+from sparsenn.ops.reduce import sum as reduce_sum
+from sparsenn.sparse import SparseParameter, SparsePattern
+
+_IDENTITY, _RELU = 0, 1
+
+Factors = list[tuple[np.ndarray, np.ndarray]]
+
+
+# ---------------------------------------------------------------- products on arrays
+
+
+def _dense(values: np.ndarray, pattern: SparsePattern) -> np.ndarray:
+    return values.reshape(pattern.shape)
+
+
+def _spmm(values: np.ndarray, x: np.ndarray, *, pattern: SparsePattern) -> np.ndarray:
+    if pattern.is_full:
+        return matmul(x, _dense(values, pattern).T)
+    return _core.spmm(pattern.layout, values, as_order(x, True))
+
+
+def _spmm_t(values: np.ndarray, y: np.ndarray, *, pattern: SparsePattern) -> np.ndarray:
+    if pattern.is_full:
+        return matmul(y, _dense(values, pattern))
+    return _core.spmm_t(pattern.layout, values, as_order(y, True))
+
+
+def _sddmm(a: np.ndarray, b: np.ndarray, *, pattern: SparsePattern) -> np.ndarray:
+    if pattern.is_full:
+        # b.T a lies Fortran-ordered, so its transpose is the weight's C order.
+        return matmul(b.T, a).T.reshape(-1)
+    return _core.sddmm(pattern.layout, as_order(a, True), as_order(b, True))
+
+
+def _backward(
+    values: Tensor,
+    g: Tensor,
+    x: Tensor,
+    needs: tuple[bool, bool],
+    pattern: SparsePattern,
+) -> tuple[Tensor | None, Tensor | None]:
+    """Gradients of ``spmm(values, x)`` for the values and for x."""
+    if all(needs) and not is_recording() and not pattern.is_full:
+        dx, dvalues = _core.spmm_backward(
+            pattern.layout, values.data, as_order(g.data, True), as_order(x.data, True)
+        )
+        return wrap(dvalues), wrap(dx)
+    return (
+        apply(sddmm_, (g, x), {"pattern": pattern}) if needs[0] else None,
+        apply(spmm_t_, (values, g), {"pattern": pattern}) if needs[1] else None,
+    )
+
+
+# ---------------------------------------------------------------- primitives
+
+
+def _samples(kind: str, rng: np.random.Generator) -> Iterator[Sample]:
+    """Inputs of a product on a sparse, an empty-row, a wide-block and a full pattern."""
+    for mask in (rng.random((5, 7)) < 0.4, rng.random((3, 9)) < 0.1, np.ones((2, 3), bool)):
+        pattern = SparsePattern.from_mask(mask)
+        n_out, n_in = mask.shape
+        values = rng.standard_normal(pattern.nnz)
+        x = np.asfortranarray(rng.standard_normal((4, n_in)))
+        y = np.asfortranarray(rng.standard_normal((4, n_out)))
+        inputs = {"spmm": (values, x), "spmm_t": (values, y), "sddmm": (y, x)}
+        yield Sample(inputs[kind], {"pattern": pattern})
+
+
+def _weight(values: np.ndarray, pattern: SparsePattern) -> np.ndarray:
+    return pattern.to_scipy(values).toarray()
+
+
+spmm_ = primitive(
+    "spmm",
+    _spmm,
+    lambda g, out, inputs, needs, *, pattern: _backward(
+        inputs[0], g, inputs[1], needs, pattern
+    ),
+    saves=("1", "0"),
+    sample=lambda rng: _samples("spmm", rng),
+    reference=lambda values, x, *, pattern: x @ _weight(values, pattern).T,
+)
+
+spmm_t_ = primitive(
+    "spmm_t",
+    _spmm_t,
+    lambda g, out, inputs, needs, *, pattern: (
+        apply(sddmm_, (inputs[1], g), {"pattern": pattern}) if needs[0] else None,
+        apply(spmm_, (inputs[0], g), {"pattern": pattern}) if needs[1] else None,
+    ),
+    saves=("1", "0"),
+    sample=lambda rng: _samples("spmm_t", rng),
+    reference=lambda values, y, *, pattern: y @ _weight(values, pattern),
+)
+
+
+def _sddmm_reference(
+    a: np.ndarray, b: np.ndarray, *, pattern: SparsePattern
+) -> np.ndarray:
+    rows, cols = pattern.positions()
+    return (a.T @ b)[rows, cols]
+
+
+sddmm_ = primitive(
+    "sddmm",
+    _sddmm,
+    lambda g, out, inputs, needs, *, pattern: (
+        apply(spmm_, (g, inputs[1]), {"pattern": pattern}) if needs[0] else None,
+        apply(spmm_t_, (g, inputs[0]), {"pattern": pattern}) if needs[1] else None,
+    ),
+    saves=("1", "0"),
+    sample=lambda rng: _samples("sddmm", rng),
+    reference=_sddmm_reference,
+)
+
+
+def _linear(
+    values: np.ndarray,
+    x: np.ndarray,
+    bias: np.ndarray,
+    *,
+    pattern: SparsePattern,
+    activation: int,
+    factors: Factors | None,
+) -> np.ndarray:
+    if pattern.is_full:
+        y = _spmm(values, x, pattern=pattern)
+        y += bias
+        return np.maximum(y, 0, out=y) if activation == _RELU else y
+    return _core.spmm(pattern.layout, values, as_order(x, True), bias, activation)
+
+
+def _linear_vjp(
+    g: Tensor,
+    out: Tensor | None,
+    inputs: tuple[Tensor, Tensor, Tensor],
+    needs: tuple[bool, bool, bool],
+    *,
+    pattern: SparsePattern,
+    activation: int,
+    factors: Factors | None,
+) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+    values, x, _ = inputs
+    dbias: Tensor | None = None
+    if is_recording():
+        if out is not None:
+            g = mul(g, wrap((out.data > 0).astype(g.dtype)))
+        if needs[2]:
+            dbias = reduce_sum(g, axis=0)
+    else:
+        y = g.data if out is None else out.data
+        dz, db = _core.activation_backward(
+            activation, as_order(y, True), as_order(g.data, True)
+        )
+        g, dbias = wrap(dz), wrap(db)
+    if factors is not None and needs[0]:
+        factors.append((g.data, x.data))
+    dvalues, dx = _backward(values, g, x, needs[:2], pattern)
+    return dvalues, dx, dbias
+
+
+def _linear_samples(activation: int, rng: np.random.Generator) -> Iterator[Sample]:
+    for sample in _samples("spmm", rng):
+        pattern = sample.static["pattern"]
+        bias = rng.standard_normal(pattern.shape[0])
+        static = {"pattern": pattern, "activation": activation, "factors": None}
+        yield Sample((*sample.inputs, bias), static)
+
+
+def _linear_reference(
+    values: np.ndarray,
+    x: np.ndarray,
+    bias: np.ndarray,
+    *,
+    pattern: SparsePattern,
+    activation: int,
+    factors: Factors | None,
+) -> np.ndarray:
+    y = x @ _weight(values, pattern).T + bias
+    return np.maximum(y, 0) if activation == _RELU else y
+
+
+# Two primitives, because only the one with an activation needs its result again.
+linear_ = primitive(
+    "linear",
+    _linear,
+    _linear_vjp,
+    saves=("1", "0", ""),
+    sample=lambda rng: _linear_samples(_IDENTITY, rng),
+    reference=_linear_reference,
+)
+linear_relu_ = primitive(
+    "linear_relu",
+    _linear,
+    _linear_vjp,
+    saves=("1o", "0o", "o"),
+    sample=lambda rng: _linear_samples(_RELU, rng),
+    reference=_linear_reference,
+)
+
+
+# ---------------------------------------------------------------- functions
+
+
+def spmm(values: Any, x: Any, *, pattern: SparsePattern) -> Tensor:
+    """``x W^T``, the product of a batch with a sparse weight.
+
+    Parameters
+    ----------
+    values : Tensor or ndarray, shape (nnz,)
+        Values of W in the pattern's storage order.
+    x : Tensor or ndarray, shape (batch, n_in)
+    pattern : SparsePattern, shape (n_out, n_in)
+
+    Returns
+    -------
+    Tensor, shape (batch, n_out)
+    """
+    values, x = as_tensor(values), as_tensor(x)
+    _check("spmm", pattern, values=values, x=(x, 1))
+    return apply(spmm_, (values, x), {"pattern": pattern})
+
+
+def spmm_t(values: Any, y: Any, *, pattern: SparsePattern) -> Tensor:
+    """``y W``, the product of a batch with the transpose of a sparse weight.
+
+    Parameters
+    ----------
+    values : Tensor or ndarray, shape (nnz,)
+    y : Tensor or ndarray, shape (batch, n_out)
+    pattern : SparsePattern, shape (n_out, n_in)
+
+    Returns
+    -------
+    Tensor, shape (batch, n_in)
+    """
+    values, y = as_tensor(values), as_tensor(y)
+    _check("spmm_t", pattern, values=values, y=(y, 0))
+    return apply(spmm_t_, (values, y), {"pattern": pattern})
+
+
+def sddmm(a: Any, b: Any, *, pattern: SparsePattern) -> Tensor:
+    """The entries of ``a^T b`` at the positions of a pattern, and no others.
+
+    Parameters
+    ----------
+    a : Tensor or ndarray, shape (batch, n_out)
+    b : Tensor or ndarray, shape (batch, n_in)
+    pattern : SparsePattern, shape (n_out, n_in)
+
+    Returns
+    -------
+    Tensor, shape (nnz,)
+        In the pattern's storage order.
+    """
+    a, b = as_tensor(a), as_tensor(b)
+    _check("sddmm", pattern, a=(a, 0), b=(b, 1))
+    if a.shape[0] != b.shape[0]:
+        raise ValueError(f"sddmm: a has {a.shape[0]} samples, b has {b.shape[0]}")
+    return apply(sddmm_, (a, b), {"pattern": pattern})
+
+
+def linear(
+    x: Any,
+    weight: SparseParameter,
+    bias: Tensor | None = None,
+    *,
+    activation: Literal["relu"] | None = None,
+) -> Tensor:
+    """``activation(x W^T + bias)`` in one kernel.
+
+    Parameters
+    ----------
+    x : Tensor or ndarray, shape (batch, n_in)
+        Converted to the weight's dtype.
+    weight : SparseParameter, shape (n_out, n_in)
+    bias : Tensor, shape (n_out,), or None
+    activation : {"relu"} or None
+
+    Returns
+    -------
+    Tensor, shape (batch, n_out)
+    """
+    if activation not in (None, "relu"):
+        raise ValueError(f"activation must be None or 'relu', got {activation!r}")
+    x = as_tensor(x)
+    values, pattern = weight.values, weight.pattern
+    if x.dtype != values.dtype:
+        x = x.astype(values.dtype)
+    _check("linear", pattern, x=(x, 1))
+    if bias is None:
+        bias = wrap(np.zeros(pattern.shape[0], values.dtype))
+    elif bias.shape != (pattern.shape[0],) or bias.dtype != values.dtype:
+        raise ValueError(
+            f"bias must be {values.dtype} of shape ({pattern.shape[0]},), got "
+            f"{bias.dtype} of shape {bias.shape}"
+        )
+    static = {
+        "pattern": pattern,
+        "activation": _IDENTITY if activation is None else _RELU,
+        "factors": weight.factors,
+    }
+    chosen = linear_ if activation is None else linear_relu_
+    return apply(chosen, (values, x, bias), static)
+
+
+def _check(op: str, pattern: SparsePattern, **operands: Any) -> None:
+    """Shapes and dtypes: ``name=values`` or ``name=(tensor, axis of the pattern)``."""
+    dtypes = set()
+    for name, operand in operands.items():
+        if isinstance(operand, Tensor):
+            tensor, wanted = operand, (pattern.nnz,)
+        else:
+            tensor, axis = operand
+            batch = tensor.shape[0] if tensor.ndim == 2 else "batch"
+            wanted = (batch, pattern.shape[axis])
+        if tensor.shape != wanted:
+            shape = f"({', '.join(map(str, wanted))}{',' if len(wanted) == 1 else ''})"
+            raise ValueError(
+                f"{op}: {name} must have shape {shape} for a pattern of shape "
+                f"{pattern.shape} with nnz={pattern.nnz}, got {tensor.shape}"
+            )
+        dtypes.add(tensor.dtype)
+    if len(dtypes) > 1:
+        raise ValueError(
+            f"{op}: dtypes must agree, got "
+            + ", ".join(sorted(str(d) for d in dtypes))
+        )

@@ -1,0 +1,114 @@
+"""What every optimiser shares: parameters, their state, and topology changes."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from typing import TypeAlias
+
+import numpy as np
+
+from sparsenn.autograd import Tensor
+from sparsenn.sparse import SparseParameter, TopologyChange
+
+Parameter: TypeAlias = SparseParameter | Tensor
+
+
+def values_of(parameter: Parameter) -> Tensor:
+    """The tensor that an optimiser steps: a sparse weight's values, or the tensor."""
+    return parameter.values if isinstance(parameter, SparseParameter) else parameter
+
+
+class Optimizer(ABC):
+    """Steps parameters along their gradients.
+
+    Parameters
+    ----------
+    params : iterable of SparseParameter or Tensor
+        What to train, typically ``model.parameters()``.
+    lr : float
+        Learning rate; assign to :attr:`lr` to follow a schedule.
+
+    Attributes
+    ----------
+    steps : int
+        Steps taken so far.
+    """
+
+    #: Names of the state arrays, each of the shape of the parameter's values.
+    per_weight: tuple[str, ...] = ()
+
+    def __init__(self, params: Iterable[Parameter], lr: float) -> None:
+        self.params = list(params)
+        if not self.params:
+            raise ValueError("the optimiser was given no parameters")
+        for p in self.params:
+            if not isinstance(p, SparseParameter | Tensor):
+                raise TypeError(
+                    f"a parameter is a SparseParameter or a Tensor, "
+                    f"not {type(p).__name__}"
+                )
+        if len({id(p) for p in self.params}) != len(self.params):
+            raise ValueError("a parameter was given to the optimiser twice")
+        check_number("lr", lr, minimum=0.0)
+        self.lr = lr
+        self.steps = 0
+        self._state: dict[int, dict[str, np.ndarray]] = {}
+
+    def state(self, param: Parameter) -> dict[str, np.ndarray]:
+        """State arrays of a parameter (live; zeros until its first step)."""
+        state = self._state.get(id(param))
+        if state is None:
+            if not any(param is p for p in self.params):
+                raise ValueError("this optimiser does not train the given parameter")
+            data = values_of(param).data
+            state = {name: np.zeros_like(data) for name in self.per_weight}
+            self._state[id(param)] = state
+        return state
+
+    def step(self) -> None:
+        """Updates every parameter that has a gradient, in place."""
+        self.steps += 1
+        for param in self.params:
+            values = values_of(param)
+            if values.grad is None:
+                continue
+            gradient = values.grad.data
+            if gradient.shape != values.data.shape:
+                raise ValueError(
+                    f"gradient of shape {gradient.shape} for values of shape "
+                    f"{values.data.shape}; was the pattern changed after backward()?"
+                )
+            if not gradient.flags.c_contiguous:
+                gradient = np.ascontiguousarray(gradient)
+            self._update(values.data, gradient, self.state(param))
+            values.touch()
+
+    def zero_grad(self) -> None:
+        """Forgets all gradients."""
+        for param in self.params:
+            values_of(param).grad = None
+
+    def remap(self, param: Parameter, change: TopologyChange) -> None:
+        """Carries the state of a parameter through a change of its pattern.
+
+        Newborn connections start with zero state.
+        """
+        state = self._state.get(id(param))
+        if state is not None:
+            for name, array in state.items():
+                state[name] = change.remap(array)
+
+    @abstractmethod
+    def _update(
+        self, values: np.ndarray, gradient: np.ndarray, state: dict[str, np.ndarray]
+    ) -> None:
+        """One step on the values of one parameter, in place."""
+
+
+def check_number(
+    name: str, value: float, *, minimum: float, below: float = float("inf")
+) -> None:
+    """Raises ValueError unless ``minimum <= value < below``."""
+    if not minimum <= value < below:
+        raise ValueError(f"{name} must be in [{minimum}, {below}), got {value}")

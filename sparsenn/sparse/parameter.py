@@ -1,0 +1,150 @@
+"""A trainable sparse weight: a pattern and one value for each of its positions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeAlias, final
+
+import numpy as np
+
+from sparsenn.autograd import Tensor
+from sparsenn.random import Stream
+from sparsenn.sparse.change import TopologyChange
+from sparsenn.sparse.pattern import SparsePattern
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
+
+Initializer: TypeAlias = Callable[
+    [SparsePattern, Stream, np.dtype, np.ndarray | None], np.ndarray
+]
+"""(pattern, stream, dtype, slots or None) -> values of those slots (None: of all)."""
+
+
+@final
+class SparseParameter:
+    """A sparse (n_out, n_in) weight that an optimiser trains.
+
+    Everything elementwise on a weight (decay, magnitudes, clipping, optimiser state) is
+    plain 1-D work on :attr:`values`.
+
+    Parameters
+    ----------
+    pattern : SparsePattern
+        Where the connections are, shape (n_out, n_in).
+    values : ndarray or Tensor, shape (nnz,)
+        Their values in storage order, float32 or float64.
+    name : str
+    initializer : callable or None
+        The distribution that the values came from; newborn connections may be drawn
+        from it again.
+
+    Attributes
+    ----------
+    values : Tensor, shape (nnz,)
+        In storage order: ``positions()`` gives the matching rows and columns.
+    factors : list of (ndarray, ndarray), or None
+        While a list, every backward pass appends the factors ``(dy, x)`` of the
+        weight's gradient ``dy.T @ x``, for growth by gradient
+        (:class:`sparsenn.ops.OuterSum`). None, the default, keeps nothing.
+    """
+
+    __slots__ = ("_pattern", "factors", "initializer", "name", "values")
+
+    def __init__(
+        self,
+        pattern: SparsePattern,
+        values: np.ndarray | Tensor,
+        name: str = "",
+        initializer: Initializer | None = None,
+    ) -> None:
+        self.name = name
+        self.initializer = initializer
+        self.factors: list[tuple[np.ndarray, np.ndarray]] | None = None
+        self.set(pattern, values)
+
+    def set(self, pattern: SparsePattern, values: np.ndarray | Tensor) -> None:
+        """Replaces pattern and values together; the gradient is forgotten."""
+        data = values.data if isinstance(values, Tensor) else np.asarray(values)
+        if data.dtype not in (np.float32, np.float64):
+            raise TypeError(f"values must be float32 or float64, got {data.dtype}")
+        if data.shape != (pattern.nnz,):
+            raise ValueError(
+                f"values have shape {data.shape}, the pattern has nnz={pattern.nnz}"
+            )
+        self._pattern = pattern
+        self.values = Tensor(np.ascontiguousarray(data), requires_grad=True)
+
+    def replace(
+        self, change: TopologyChange, values: np.ndarray | None = None
+    ) -> None:
+        """Moves to the new pattern of a change.
+
+        Parameters
+        ----------
+        change : TopologyChange
+            Its old pattern must be this parameter's.
+        values : ndarray, shape (change.new.nnz,), optional
+            Values on the new pattern; by default survivors keep theirs and newborns
+            are 0. A gradient is carried along, 0 for newborns.
+        """
+        if change.old is not self._pattern:
+            raise ValueError(
+                f"the change is of {change.old!r}, but parameter {self.name!r} has "
+                f"{self._pattern!r}"
+            )
+        gradient = self.values.grad
+        self.set(change.new, change.remap(self.values.data) if values is None else values)
+        if gradient is not None:
+            self.values.grad = Tensor(change.remap(gradient.data))
+
+    @property
+    def pattern(self) -> SparsePattern:
+        """Where the connections are."""
+        return self._pattern
+
+    @property
+    def grad(self) -> Tensor | None:
+        """Gradient of the values, storage order, or None."""
+        return self.values.grad
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(n_out, n_in)."""
+        return self._pattern.shape
+
+    @property
+    def nnz(self) -> int:
+        """Number of connections."""
+        return self._pattern.nnz
+
+    @property
+    def density(self) -> float:
+        """Connections over positions."""
+        return self._pattern.density
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Of the values."""
+        return self.values.data.dtype
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of values and positions."""
+        return self.values.data.nbytes + self._pattern.nbytes
+
+    def positions(self) -> tuple[np.ndarray, np.ndarray]:
+        """Rows and columns (int32) in the order of :attr:`values`."""
+        return self._pattern.positions()
+
+    def to_scipy(self) -> csr_array:
+        """The weight as a canonical ``scipy.sparse.csr_array`` (a copy)."""
+        return self._pattern.to_scipy(self.values.data)
+
+    def __repr__(self) -> str:
+        """Name, shape, connections and dtype."""
+        name = f"{self.name!r}, " if self.name else ""
+        return (
+            f"SparseParameter({name}shape={self.shape}, nnz={self.nnz}, "
+            f"density={self.density:.4g}, {self.dtype})"
+        )

@@ -1,0 +1,56 @@
+"""Which connections are born: ``(layer, keep, count) -> (indptr, indices)``.
+
+The result is canonical CSR, disjoint from what is kept.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+
+from sparsenn import _core
+from sparsenn.random import Purpose
+from sparsenn.topology.layer import Layer
+
+
+class Grow(Protocol):
+    """Chooses the positions of newborn connections."""
+
+    #: Whether a connection dropped in this update may be grown again at once.
+    regrow: bool
+
+    def __call__(
+        self, layer: Layer, keep: np.ndarray, count: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """CSR (indptr, indices) of `count` positions outside what is kept."""
+
+
+class random:
+    """Uniformly random free positions (SET).
+
+    Parameters
+    ----------
+    regrow : bool
+        Whether a position dropped in the same update may return at once: True as in
+        SET's code, False as in DSR's.
+    """
+
+    def __init__(self, *, regrow: bool = True) -> None:
+        self.regrow = regrow
+
+    def __call__(
+        self, layer: Layer, keep: np.ndarray, count: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """CSR (indptr, indices) of `count` positions."""
+        pattern = layer.pattern
+        indptr, indices = pattern.indptr, pattern.indices
+        if self.regrow:
+            kept = pattern.to_canonical(keep)
+            indptr = np.concatenate(
+                (np.zeros(1, np.int32), np.cumsum(kept, dtype=np.int32))
+            )[indptr]
+            indices = indices[kept]
+        return _core.complement_sample(
+            pattern.shape, indptr, indices, count, layer.stream(Purpose.GROW)
+        )
