@@ -1,0 +1,26 @@
+"""Patterns of connections: positions and their changes, no gradients."""
+
+from __future__ import annotations
+
+from sparsenn.sparse.allocation import allocate, apportion, erdos_renyi_nnz
+from sparsenn.sparse.change import TopologyChange
+from sparsenn.sparse.interop import pattern_and_values
+from sparsenn.sparse.layout import choose_block_width, choose_index_bytes
+from sparsenn.sparse.parameter import SparseParameter
+from sparsenn.sparse.pattern import SparsePattern
+from sparsenn.sparse.selection import largest, select, smallest
+
+__all__ = [
+    "SparseParameter",
+    "SparsePattern",
+    "TopologyChange",
+    "allocate",
+    "apportion",
+    "choose_block_width",
+    "choose_index_bytes",
+    "erdos_renyi_nnz",
+    "largest",
+    "pattern_and_values",
+    "select",
+    "smallest",
+]

@@ -1,0 +1,144 @@
+"""A change of topology as data: which old slot each new slot continues."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, final
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from sparsenn import _core
+from sparsenn.sparse.pattern import SparsePattern, _as_int32
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["TopologyChange"]
+
+
+@final
+class TopologyChange:
+    """What became of every connection when a pattern was replaced.
+
+    Parameters
+    ----------
+    old, new : SparsePattern
+        Of the same shape.
+    source : ndarray of int32, shape (new.nnz,)
+        Old slot of each new slot, or -1 for a newborn; storage order on both sides.
+
+    Notes
+    -----
+    Any array aligned with the old pattern, be it values, momentum or ages, is carried
+    over by `remap`. The constructor checks the length only; `check` proves the rest.
+    """
+
+    __slots__ = ("new", "old", "source")
+
+    def __init__(
+        self, old: SparsePattern, new: SparsePattern, source: NDArray[np.int32]
+    ) -> None:
+        if old.shape != new.shape:
+            raise ValueError(f"old has shape {old.shape}, new has {new.shape}")
+        if source.dtype != np.int32 or source.shape != (new.nnz,):
+            raise ValueError(
+                f"source is {source.dtype} of shape {source.shape}, it must be int32 "
+                f"of shape ({new.nnz},)"
+            )
+        self.old = old
+        self.new = new
+        self.source = source
+
+    @property
+    def newborn(self) -> NDArray[np.bool_]:
+        """True where a new slot continues no old one, shape (new.nnz,)."""
+        return self.source < 0
+
+    @property
+    def n_newborn(self) -> int:
+        """Number of slots that continue no old one."""
+        return int(np.count_nonzero(self.source < 0))
+
+    @property
+    def n_dropped(self) -> int:
+        """Number of old slots that no new one continues."""
+        return self.old.nnz - self.new.nnz + self.n_newborn
+
+    def remap(self, array: NDArray[Any], fill: ArrayLike = 0) -> NDArray[Any]:
+        """Carry an array aligned with the old pattern over to the new one.
+
+        Parameters
+        ----------
+        array : ndarray, shape (..., old.nnz)
+            Storage order along the last axis.
+        fill : array_like
+            Of newborns: a scalar, or something that broadcasts to (..., n_newborn).
+
+        Returns
+        -------
+        ndarray, shape (..., new.nnz)
+        """
+        array = np.asarray(array)
+        if array.ndim == 0 or array.shape[-1] != self.old.nnz:
+            raise ValueError(
+                f"array has shape {array.shape}, its last axis must have the old "
+                f"pattern's nnz={self.old.nnz}"
+            )
+        newborn = self.source < 0
+        if self.old.nnz == 0:
+            result = np.empty((*array.shape[:-1], self.new.nnz), array.dtype)
+        else:
+            # Newborns point at the last old slot for a moment.
+            result = np.take(array, self.source, axis=-1, mode="wrap")
+        result[..., newborn] = fill
+        return result
+
+    def check(self) -> None:
+        """Raise AssertionError unless every continued slot kept its position.
+
+        Also proves that no old slot is continued twice. For tests and debugging,
+        O(nnz) time and memory.
+        """
+        kept = self.source >= 0
+        source = self.source[kept]
+        if source.size:
+            assert source.max() < self.old.nnz, "source points past the old pattern"
+        assert len(np.unique(source)) == len(source), "an old slot is continued twice"
+        moved = self.new.ranks()[kept] != self.old.ranks()[source]
+        assert not moved.any(), "a continued slot changed its position"
+
+    def __repr__(self) -> str:
+        n_rows, n_cols = self.old.shape
+        return (
+            f"TopologyChange({n_rows} x {n_cols}, nnz {self.old.nnz:,} -> "
+            f"{self.new.nnz:,}, {self.n_dropped:,} dropped, {self.n_newborn:,} newborn)"
+        )
+
+
+def change_pattern(
+    old: SparsePattern,
+    keep: NDArray[np.bool_],
+    added: tuple[ArrayLike, ArrayLike] | Sequence[ArrayLike] | None,
+) -> TopologyChange:
+    """Implement `SparsePattern.with_changes`."""
+    keep = np.asarray(keep)
+    if keep.dtype != np.bool_ or keep.shape != (old.nnz,):
+        raise ValueError(
+            f"keep is {keep.dtype} of shape {keep.shape}, it must be bool of shape "
+            f"({old.nnz},)"
+        )
+    if added is None:
+        added = np.zeros(old.shape[0] + 1, np.int32), np.zeros(0, np.int32)
+    added_indptr, added_indices = added
+    indptr, indices, source = _core.csr_merge(
+        old.shape,
+        *old.csr(),
+        old.to_canonical(keep),
+        _as_int32(added_indptr, "added indptr"),
+        _as_int32(added_indices, "added indices"),
+    )
+    new = SparsePattern(old.shape, indptr, indices)
+    if not old._is_canonical:
+        continued = source >= 0
+        source[continued] = old.canonical_slots()[source[continued]]
+    return TopologyChange(old, new, new.from_canonical(source))

@@ -1,0 +1,44 @@
+"""Which storage order a pattern gets: a pure function of its shape and nnz."""
+
+from __future__ import annotations
+
+__all__ = ["choose_block_width", "choose_index_bytes"]
+
+# A segment (one row in one block) costs four bytes of row pointer, so this many
+# nonzeros in it keep row pointers to half a byte a connection.
+_MIN_PER_SEGMENT = 8
+# Activations of this many features fit the innermost cache beside the output.
+_NARROWEST = 128
+
+
+def choose_block_width(shape: tuple[int, int], nnz: int) -> int:
+    """Columns per block of the layout of a pattern.
+
+    The smallest power of two, from 128 up, that gives a row at least eight nonzeros per
+    block on average; one block over all columns when the matrix is too narrow or too
+    thin for two.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        (n_rows, n_cols).
+    nnz : int
+
+    Returns
+    -------
+    int
+        At least 1.
+    """
+    n_rows, n_cols = shape
+    width = _NARROWEST
+    # nnz / (n_rows * n_cols) * width >= _MIN_PER_SEGMENT, in integers
+    while width < n_cols and nnz * width < _MIN_PER_SEGMENT * n_rows * n_cols:
+        width *= 2
+    return max(1, min(width, n_cols))
+
+
+def choose_index_bytes(block_width: int) -> int:
+    """Bytes of a column number inside a block of this width: 1, 2 or 4."""
+    if block_width <= 1 << 8:
+        return 1
+    return 2 if block_width <= 1 << 16 else 4

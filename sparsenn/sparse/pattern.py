@@ -1,0 +1,444 @@
+"""SparsePattern: the positions of a weight matrix where a connection exists."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NoReturn, final
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from sparsenn import _core
+from sparsenn.random import Purpose, Stream, as_seed
+from sparsenn.sparse.allocation import erdos_renyi_nnz
+from sparsenn.sparse.layout import choose_block_width, choose_index_bytes
+
+if TYPE_CHECKING:
+    from sparsenn.sparse.change import TopologyChange
+
+__all__ = ["MAX_NNZ", "SparsePattern"]
+
+#: Most positions that a pattern can have.
+MAX_NNZ = 2**31 - 1
+
+Index = NDArray[np.int32]
+Seed = int | np.random.Generator | None
+
+
+@final
+class SparsePattern:
+    """An immutable set of positions of an (n_rows, n_cols) matrix.
+
+    Values live elsewhere, in one-dimensional arrays of length nnz aligned with the
+    pattern: slot k belongs to the position ``(rows[k], cols[k])`` of `positions`. That
+    *storage order* is the layout's. Files, scipy and comparisons use the *canonical*
+    order, by row and then column; `to_canonical` and `from_canonical` convert.
+
+    A full pattern (nnz = n_rows * n_cols) stores nothing, its layout is None, and its
+    slots are in row-major order: aligned values reshaped are the dense matrix.
+
+    Patterns are compared by identity: two arrays belong together if they are aligned
+    with the same object.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        (n_rows, n_cols), each below 2**31.
+    indptr : array_like of int, shape (n_rows + 1,)
+        Row i has the entries ``indptr[i] : indptr[i + 1]`` of indices.
+    indices : array_like of int, shape (nnz,)
+        Columns, strictly increasing within each row; nnz below 2**31.
+
+    Raises
+    ------
+    ValueError
+        If this is not a canonical CSR pattern; says which row or entry.
+    TypeError
+        If the arrays do not hold integers.
+
+    Notes
+    -----
+    Only the layout is stored. `csr`, `positions`, `ranks` and the reorderings compute
+    their result on every call, in O(nnz), because a cached copy of it would often be
+    larger than the layout itself. Keep the result where you need it twice.
+    """
+
+    __slots__ = ("__weakref__", "_layout", "_nnz", "_shape")
+
+    _shape: tuple[int, int]
+    _nnz: int
+    _layout: _core.Layout | None
+
+    def __init__(
+        self, shape: tuple[int, int], indptr: ArrayLike, indices: ArrayLike
+    ) -> None:
+        if hasattr(self, "_shape"):
+            raise TypeError("a SparsePattern is immutable, make a new one")
+        shape = as_shape(shape)
+        self._store(shape, _as_int32(indptr, "indptr"), _as_int32(indices, "indices"))
+
+    def _store(self, shape: tuple[int, int], indptr: Index, indices: Index) -> None:
+        """Check canonical CSR arrays and keep them as a layout."""
+        nnz = len(indices)
+        layout = None
+        if nnz == shape[0] * shape[1]:
+            _core.csr_check(shape, indptr, indices)
+        else:
+            width = choose_block_width(shape, nnz)
+            layout, _ = _core.csr_to_layout(
+                shape, indptr, indices, width, choose_index_bytes(width)
+            )
+        self._set(shape, nnz, layout)
+
+    def _set(
+        self, shape: tuple[int, int], nnz: int, layout: _core.Layout | None
+    ) -> None:
+        object.__setattr__(self, "_shape", shape)
+        object.__setattr__(self, "_nnz", nnz)
+        object.__setattr__(self, "_layout", layout)
+
+    # ------------------------------------------------------------ constructors
+
+    @classmethod
+    def from_scipy(cls, matrix: Any) -> SparsePattern:
+        """Pattern of a scipy sparse matrix or array of any format.
+
+        Columns are sorted, duplicates are merged, and stored zeros stay positions.
+
+        Parameters
+        ----------
+        matrix : scipy.sparse array or matrix, shape (n_rows, n_cols)
+
+        Raises
+        ------
+        ValueError
+            If an index is out of range or there are too many positions.
+        """
+        from sparsenn.sparse.interop import pattern_and_values
+
+        return pattern_and_values(matrix)[0]
+
+    @classmethod
+    def from_mask(cls, mask: ArrayLike) -> SparsePattern:
+        """Pattern of the nonzeros of a dense matrix (bool or numeric), in O(size)."""
+        dense = np.asarray(mask)
+        if dense.ndim != 2:
+            raise ValueError(
+                f"mask has shape {dense.shape}, it must be two-dimensional"
+            )
+        if dense.dtype.kind not in "biufc":
+            raise TypeError(f"mask has dtype {dense.dtype}, it must be bool or numeric")
+        shape = as_shape(dense.shape)
+        marked = dense if dense.dtype == np.bool_ else dense != 0
+        indptr = np.zeros(shape[0] + 1, np.int64)
+        np.cumsum(np.count_nonzero(marked, axis=1), out=indptr[1:])
+        _check_nnz(int(indptr[-1]))
+        indices = np.nonzero(marked)[1]
+        return cls(shape, indptr, indices)
+
+    @classmethod
+    def full(cls, shape: tuple[int, int]) -> SparsePattern:
+        """Pattern of all positions; stores nothing."""
+        shape = as_shape(shape)
+        _check_nnz(shape[0] * shape[1])
+        pattern = cls.__new__(cls)
+        pattern._set(shape, shape[0] * shape[1], None)
+        return pattern
+
+    @classmethod
+    def empty(cls, shape: tuple[int, int]) -> SparsePattern:
+        """Pattern of no position."""
+        shape = as_shape(shape)
+        return cls(shape, np.zeros(shape[0] + 1, np.int32), np.zeros(0, np.int32))
+
+    @classmethod
+    def random(
+        cls,
+        shape: tuple[int, int],
+        nnz: int,
+        *,
+        seed: Seed = None,
+        stream: Stream | None = None,
+    ) -> SparsePattern:
+        """Pattern of exactly nnz positions, uniform over all such patterns.
+
+        Parameters
+        ----------
+        shape : tuple of int
+        nnz : int
+            0 <= nnz <= n_rows * n_cols.
+        seed : int or numpy.random.Generator
+            Used when there is no stream.
+        stream : Stream
+            Where to draw from, for callers that number their layers and steps.
+        """
+        shape = as_shape(shape)
+        n_positions = shape[0] * shape[1]
+        if not 0 <= nnz <= n_positions:
+            raise ValueError(
+                f"nnz is {nnz}, a {shape[0]} x {shape[1]} pattern has 0..{n_positions}"
+            )
+        _check_nnz(nnz)
+        if nnz == n_positions:
+            return cls.full(shape)
+        if stream is None:
+            stream = Stream(as_seed(seed), Purpose.PATTERN)
+        none = np.zeros(shape[0] + 1, np.int32), np.zeros(0, np.int32)
+        return cls(shape, *_core.complement_sample(shape, *none, nnz, stream))
+
+    @classmethod
+    def erdos_renyi(
+        cls,
+        shape: tuple[int, int],
+        epsilon: float,
+        *,
+        seed: Seed = None,
+        stream: Stream | None = None,
+    ) -> SparsePattern:
+        """Random pattern of epsilon * (n_rows + n_cols) positions, at most all.
+
+        The Erdos-Renyi start of SET (Mocanu et al. 2018), with the expected number of
+        connections made the exact one. Parameters as in `random`.
+        """
+        nnz = erdos_renyi_nnz(as_shape(shape), epsilon)
+        return cls.random(shape, nnz, seed=seed, stream=stream)
+
+    # ------------------------------------------------------------ what it is
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(n_rows, n_cols)."""
+        return self._shape
+
+    @property
+    def nnz(self) -> int:
+        """Number of positions."""
+        return self._nnz
+
+    @property
+    def density(self) -> float:
+        """nnz / (n_rows * n_cols); 0 when there are no positions at all."""
+        n_positions = self._shape[0] * self._shape[1]
+        return self._nnz / n_positions if n_positions else 0.0
+
+    @property
+    def is_full(self) -> bool:
+        """True if every position is active; then layout is None."""
+        return self._layout is None
+
+    @property
+    def layout(self) -> _core.Layout | None:
+        """How the positions are stored, for the kernels; None if full."""
+        return self._layout
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that the positions take; 0 if full."""
+        return 0 if self._layout is None else self._layout.nbytes
+
+    # ------------------------------------------------------------ positions
+
+    def csr(self) -> tuple[Index, Index]:
+        """Canonical (indptr, indices), int32, computed anew; do not write to them."""
+        if self._layout is None:
+            n_rows, n_cols = self._shape
+            indptr = np.arange(n_rows + 1, dtype=np.int64) * n_cols
+            indices = np.tile(np.arange(n_cols, dtype=np.int32), n_rows)
+            return indptr.astype(np.int32), indices
+        if self._is_canonical and self._layout.index_bytes == 4:
+            return self._layout.indptr, self._layout.columns
+        indptr, indices, _ = _core.layout_to_csr(self._layout)
+        return indptr, indices
+
+    @property
+    def indptr(self) -> Index:
+        """Canonical row pointers, shape (n_rows + 1,), read-only; computed anew."""
+        return _read_only(self.csr()[0])
+
+    @property
+    def indices(self) -> Index:
+        """Canonical columns, shape (nnz,), read-only; computed anew."""
+        return _read_only(self.csr()[1])
+
+    def positions(self) -> tuple[Index, Index]:
+        """Rows and columns of the slots, int32, each of shape (nnz,), storage order."""
+        if self._layout is not None:
+            return _core.layout_positions(self._layout)
+        n_rows, n_cols = self._shape
+        rows = np.repeat(np.arange(n_rows, dtype=np.int32), n_cols)
+        return rows, np.tile(np.arange(n_cols, dtype=np.int32), n_rows)
+
+    def ranks(self) -> NDArray[np.int64]:
+        """Row * n_cols + column of the slots, shape (nnz,), in storage order."""
+        if self._layout is None:
+            return np.arange(self._nnz, dtype=np.int64)
+        rows, cols = _core.layout_positions(self._layout)
+        ranks = rows.astype(np.int64)
+        ranks *= self._shape[1]
+        ranks += cols
+        return ranks
+
+    def to_mask(self) -> NDArray[np.bool_]:
+        """Dense bool matrix, True at the positions. For tests and pictures."""
+        mask = np.zeros(self._shape, np.bool_)
+        mask[self.positions()] = True
+        return mask
+
+    def same_positions(self, other: SparsePattern) -> bool:
+        """True if the other pattern has this shape and these positions."""
+        if self._shape != other._shape or self._nnz != other._nnz:
+            return False
+        pairs = zip(self.csr(), other.csr(), strict=True)
+        return self.is_full or all(np.array_equal(a, b) for a, b in pairs)
+
+    # ------------------------------------------------------------ storage order
+
+    @property
+    def _is_canonical(self) -> bool:
+        """True if the storage order is the canonical one."""
+        return self._layout is None or self._layout.n_blocks <= 1
+
+    def canonical_slots(self) -> Index:
+        """Slot of each canonical entry, int32, shape (nnz,)."""
+        if self._is_canonical:
+            return np.arange(self._nnz, dtype=np.int32)
+        return _core.layout_to_csr(self._layout)[2]
+
+    def to_canonical(self, values: NDArray[Any]) -> NDArray[Any]:
+        """Copy of aligned values, shape (..., nnz), in canonical order."""
+        values = self._aligned(values)
+        if self._is_canonical:
+            return values.copy()
+        return np.take(values, self.canonical_slots(), axis=-1)
+
+    def from_canonical(self, values: NDArray[Any]) -> NDArray[Any]:
+        """Copy of values in canonical order, shape (..., nnz), in storage order."""
+        values = self._aligned(values)
+        if self._is_canonical:
+            return values.copy()
+        stored = np.empty_like(values, order="C")
+        stored[..., self.canonical_slots()] = values
+        return stored
+
+    def _aligned(self, values: NDArray[Any]) -> NDArray[Any]:
+        values = np.asarray(values)
+        if values.ndim == 0 or values.shape[-1] != self._nnz:
+            raise ValueError(
+                f"values has shape {values.shape}, its last axis must have the "
+                f"pattern's nnz={self._nnz}"
+            )
+        return values
+
+    def to_scipy(self, values: NDArray[Any] | None = None) -> Any:
+        """Matrix of aligned values as a canonical scipy.sparse.csr_array.
+
+        Parameters
+        ----------
+        values : ndarray, shape (nnz,), optional
+            In storage order; by default ones of float32.
+        """
+        from sparsenn.sparse.interop import to_csr_array
+
+        return to_csr_array(self, values)
+
+    # ------------------------------------------------------------ change
+
+    def with_changes(
+        self,
+        keep: NDArray[np.bool_],
+        added: tuple[ArrayLike, ArrayLike] | None = None,
+    ) -> TopologyChange:
+        """Drop the positions that are not kept and add others.
+
+        Parameters
+        ----------
+        keep : ndarray of bool, shape (nnz,)
+            In storage order.
+        added : tuple of (indptr, indices), optional
+            Canonical CSR of new positions. One that is dropped here may come back, and
+            is then a newborn.
+
+        Returns
+        -------
+        TopologyChange
+
+        Raises
+        ------
+        ValueError
+            If a position is both kept and added, or added is not canonical CSR.
+        """
+        from sparsenn.sparse.change import change_pattern
+
+        return change_pattern(self, keep, added)
+
+    # ------------------------------------------------------------ object protocol
+
+    def __setattr__(self, name: str, value: object) -> NoReturn:
+        raise AttributeError(f"a SparsePattern is immutable, cannot set {name!r}")
+
+    def __delattr__(self, name: str) -> NoReturn:
+        raise AttributeError(f"a SparsePattern is immutable, cannot delete {name!r}")
+
+    def __copy__(self) -> SparsePattern:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> SparsePattern:
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Rebuilt through a constructor, so what was unpickled has been checked.
+        if self.is_full:
+            return SparsePattern.full, (self._shape,)
+        return SparsePattern, (self._shape, *self.csr())
+
+    def __repr__(self) -> str:
+        n_rows, n_cols = self._shape
+        if self._layout is None:
+            stored = "full"
+        else:
+            stored = f"density={self.density:.3g}, {self.nbytes:,} bytes"
+        return f"SparsePattern({n_rows} x {n_cols}, nnz={self._nnz:,}, {stored})"
+
+
+def as_shape(shape: tuple[int, ...]) -> tuple[int, int]:
+    """Check (n_rows, n_cols), two integers of 0..2**31 - 1."""
+    try:
+        n_rows, n_cols = (int(n.__index__()) for n in shape)
+    except (TypeError, ValueError, AttributeError):
+        raise ValueError(f"shape is {shape!r}, it must be (n_rows, n_cols)") from None
+    for name, n in (("n_rows", n_rows), ("n_cols", n_cols)):
+        if not 0 <= n <= MAX_NNZ:
+            raise ValueError(f"{name} is {n}, it must lie in 0..{MAX_NNZ}")
+    return n_rows, n_cols
+
+
+def _check_nnz(nnz: int) -> None:
+    if nnz > MAX_NNZ:
+        raise ValueError(
+            f"the pattern would have nnz={nnz}, at most {MAX_NNZ} is possible; "
+            "split the layer or lower its density"
+        )
+
+
+def _as_int32(array: ArrayLike, name: str) -> Index:
+    """Integers as a contiguous int32 vector; refuses what does not fit."""
+    vector = np.asarray(array)
+    if vector.ndim != 1:
+        raise ValueError(f"{name} has shape {vector.shape}, it must be one-dimensional")
+    if vector.size == 0:
+        return np.zeros(0, np.int32)
+    if vector.dtype.kind not in "iu":
+        raise TypeError(f"{name} has dtype {vector.dtype}, it must hold integers")
+    _check_nnz(vector.size - (name == "indptr"))
+    if not np.can_cast(vector.dtype, np.int32, "safe"):
+        low, high = int(vector.min()), int(vector.max())
+        if low < 0 or high > MAX_NNZ:
+            raise ValueError(
+                f"{name} holds {low if low < 0 else high}, which does not "
+                f"lie in 0..{MAX_NNZ}"
+            )
+    return np.ascontiguousarray(vector, np.int32)
+
+
+def _read_only(array: Index) -> Index:
+    array.flags.writeable = False
+    return array

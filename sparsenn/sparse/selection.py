@@ -1,0 +1,57 @@
+"""Which connections score highest or lowest: exactly k, ties by position."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sparsenn import _core
+from sparsenn.sparse.pattern import SparsePattern
+
+__all__ = ["largest", "select", "smallest"]
+
+select = _core.select
+
+
+def largest(
+    pattern: SparsePattern, scores: NDArray[np.floating[Any]], k: int
+) -> NDArray[np.bool_]:
+    """Mark the k connections of largest score.
+
+    Parameters
+    ----------
+    pattern : SparsePattern
+    scores : ndarray of float32 or float64, shape (nnz,)
+        In storage order, without NaN.
+    k : int
+        0 <= k <= nnz.
+
+    Returns
+    -------
+    ndarray of bool, shape (nnz,)
+        In storage order. Among equal scores the lower (row, column) is marked, whatever
+        the layout.
+    """
+    return _select(pattern, scores, k, True)
+
+
+def smallest(
+    pattern: SparsePattern, scores: NDArray[np.floating[Any]], k: int
+) -> NDArray[np.bool_]:
+    """Mark the k connections of smallest score; otherwise as `largest`."""
+    return _select(pattern, scores, k, False)
+
+
+def _select(
+    pattern: SparsePattern, scores: NDArray[np.floating[Any]], k: int, is_largest: bool
+) -> NDArray[np.bool_]:
+    if scores.shape != (pattern.nnz,):
+        raise ValueError(
+            f"scores has shape {scores.shape}, the pattern has nnz={pattern.nnz}"
+        )
+    # With one block the storage order is by (row, column) already.
+    layout = pattern.layout
+    rank = None if layout is None or layout.n_blocks <= 1 else pattern.ranks()
+    return _core.select(np.ascontiguousarray(scores), k, is_largest, rank)
