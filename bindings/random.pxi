@@ -60,7 +60,7 @@ cdef tuple _elements(object n, object elements, object first):
                 f"elements {start} to {start + count} do not lie in 0..2**62"
             )
         return start, None, count
-    array = _vector(elements, "elements", (np.int64,))
+    array = _checked_vector(elements, "elements", (np.int64,))
     if array.size and array.min() < 0:
         raise ValueError(f"elements holds {array.min()}, elements are not negative")
     return 0, array, array.size

@@ -25,7 +25,7 @@ cdef tuple _shape(object shape):
     return _dimension(n_rows, "n_rows"), _dimension(n_cols, "n_cols")
 
 
-cdef cnp.ndarray _vector(object array, str name, tuple dtypes):
+cdef cnp.ndarray _checked_vector(object array, str name, tuple dtypes):
     """Checks a C-contiguous one-dimensional array of one of the dtypes."""
     if not isinstance(array, np.ndarray):
         raise TypeError(f"{name} is {type(array).__name__}, it must be a NumPy array")
@@ -40,7 +40,7 @@ cdef cnp.ndarray _vector(object array, str name, tuple dtypes):
 
 
 cdef cnp.ndarray _int32s(object array, str name):
-    return _vector(array, name, (np.int32,))
+    return _checked_vector(array, name, (np.int32,))
 
 
 cdef int32_t _count(cnp.ndarray array, str name) except -1:
@@ -189,7 +189,7 @@ cdef class Layout:
         shape = _shape(shape)
         cdef int32_t width = _block_width(block_width)
         p = _int32s(indptr, "indptr")
-        j = _vector(columns, "columns", _INDEX_DTYPES)
+        j = _checked_vector(columns, "columns", _INDEX_DTYPES)
         _index_bytes(j.itemsize, width)
         _count(j, "columns")
         cdef snn_layout c = _layout_struct(shape, width, p, j)
@@ -388,7 +388,7 @@ def csr_merge(shape, indptr, indices, keep, added_indptr, added_indices):
     shape = _shape(shape)
     cdef cnp.ndarray p = _int32s(indptr, "indptr")
     cdef cnp.ndarray j = _int32s(indices, "indices")
-    cdef cnp.ndarray m = _vector(keep, "keep", (np.bool_,))
+    cdef cnp.ndarray m = _checked_vector(keep, "keep", (np.bool_,))
     cdef cnp.ndarray p_add = _int32s(added_indptr, "added indptr")
     cdef cnp.ndarray j_add = _int32s(added_indices, "added indices")
     _check_csr(shape, p, j)
@@ -484,7 +484,7 @@ def select(scores, k, largest=True, rank=None):
     -------
     ndarray of bool, shape (n,)
     """
-    cdef cnp.ndarray x = _vector(scores, "scores", (np.float32, np.float64))
+    cdef cnp.ndarray x = _checked_vector(scores, "scores", (np.float32, np.float64))
     cdef int64_t n = x.size
     cdef int64_t count
     wanted = operator.index(k)
@@ -494,7 +494,7 @@ def select(scores, k, largest=True, rank=None):
     cdef cnp.ndarray r
     cdef const int64_t *rank_data = NULL
     if rank is not None:
-        r = _vector(rank, "rank", (np.int64,))
+        r = _checked_vector(rank, "rank", (np.int64,))
         if r.size != n:
             raise ValueError(f"rank has length {r.size}, scores has {n}")
         rank_data = <const int64_t *> cnp.PyArray_DATA(r)

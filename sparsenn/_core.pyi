@@ -1,9 +1,10 @@
 """Types of the compiled core (bindings/)."""
 
-from typing import TypeAlias, final
+from collections.abc import Sequence
+from typing import Protocol, TypeAlias, final
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 Real: TypeAlias = NDArray[np.float32] | NDArray[np.float64]
 
@@ -77,3 +78,66 @@ def get_num_threads() -> int: ...
 def set_num_threads(n: int | None) -> None: ...
 def has_openmp() -> bool: ...
 def after_fork_in_child() -> None: ...
+
+# structure
+Index: TypeAlias = NDArray[np.int32]
+Shape: TypeAlias = tuple[int, int]
+
+class StreamLike(Protocol):
+    @property
+    def seed(self) -> int: ...
+    @property
+    def purpose(self) -> int: ...
+    @property
+    def layer(self) -> int: ...
+    @property
+    def step(self) -> int: ...
+
+def csr_check(shape: Shape, indptr: Index, indices: Index) -> None: ...
+def csr_to_layout(
+    shape: Shape, indptr: Index, indices: Index, block_width: int, index_bytes: int
+) -> tuple[Layout, Index]: ...
+def layout_to_csr(layout: Layout) -> tuple[Index, Index, Index]: ...
+def layout_positions(layout: Layout) -> tuple[Index, Index]: ...
+def csr_transpose(
+    shape: Shape, indptr: Index, indices: Index
+) -> tuple[Index, Index, Index]: ...
+def csr_merge(
+    shape: Shape,
+    indptr: Index,
+    indices: Index,
+    keep: NDArray[np.bool_],
+    added_indptr: Index,
+    added_indices: Index,
+) -> tuple[Index, Index, Index]: ...
+def complement_sample(
+    shape: Shape, indptr: Index, indices: Index, k: int, stream: StreamLike
+) -> tuple[Index, Index]: ...
+def select(
+    scores: Real, k: int, largest: bool = True, rank: NDArray[np.int64] | None = None
+) -> NDArray[np.bool_]: ...
+
+# random numbers
+def philox4x32(
+    counter: Sequence[int], key: Sequence[int]
+) -> tuple[int, int, int, int]: ...
+def random_bits(
+    stream: StreamLike,
+    n: int | None = None,
+    elements: NDArray[np.int64] | None = None,
+    first: int = 0,
+) -> NDArray[np.uint32]: ...
+def random_uniform(
+    stream: StreamLike,
+    n: int | None = None,
+    elements: NDArray[np.int64] | None = None,
+    dtype: DTypeLike = ...,
+    first: int = 0,
+) -> Real: ...
+def random_normal(
+    stream: StreamLike,
+    n: int | None = None,
+    elements: NDArray[np.int64] | None = None,
+    dtype: DTypeLike = ...,
+    first: int = 0,
+) -> Real: ...
