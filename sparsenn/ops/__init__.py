@@ -1,0 +1,130 @@
+"""Operations on tensors: primitives with their derivatives, and what they compose.
+
+Every function takes Tensors or arrays and returns a Tensor; arrays are constants.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from sparsenn.autograd.tensor import bind_ops
+from sparsenn.ops.activations import gelu, leaky_relu, relu, silu
+from sparsenn.ops.arithmetic import (
+    abs,
+    add,
+    astype,
+    clip,
+    div,
+    gate,
+    maximum,
+    minimum,
+    mul,
+    neg,
+    pow,
+    sign,
+    square,
+    sub,
+    where,
+)
+from sparsenn.ops.broadcasting import broadcast_to, sum_to
+from sparsenn.ops.elementwise import (
+    cos,
+    erf,
+    exp,
+    expm1,
+    log,
+    log1p,
+    sigmoid,
+    sin,
+    softplus,
+    sqrt,
+    tanh,
+)
+from sparsenn.ops.indexing import getitem, scatter_add, take, take_along_axis
+from sparsenn.ops.inputs import as_input
+from sparsenn.ops.losses import bce, bce_with_logits, cross_entropy, mse, nll
+from sparsenn.ops.normalized import log_softmax, logsumexp, softmax
+from sparsenn.ops.product import matmul
+from sparsenn.ops.reduce import max, mean, min, norm, sum, var
+from sparsenn.ops.shape import (
+    concatenate,
+    contiguous,
+    expand_dims,
+    flatten,
+    pad,
+    reshape,
+    squeeze,
+    stack,
+    transpose,
+)
+from sparsenn.ops.sparse import linear, sddmm, spmm, spmm_t
+
+__all__ = [
+    "abs",
+    "add",
+    "as_input",
+    "astype",
+    "bce",
+    "bce_with_logits",
+    "broadcast_to",
+    "clip",
+    "concatenate",
+    "contiguous",
+    "cos",
+    "cross_entropy",
+    "div",
+    "erf",
+    "exp",
+    "expand_dims",
+    "expm1",
+    "flatten",
+    "gate",
+    "gelu",
+    "getitem",
+    "leaky_relu",
+    "linear",
+    "log",
+    "log1p",
+    "log_softmax",
+    "logsumexp",
+    "matmul",
+    "max",
+    "maximum",
+    "mean",
+    "min",
+    "minimum",
+    "mse",
+    "mul",
+    "neg",
+    "nll",
+    "norm",
+    "pad",
+    "pow",
+    "relu",
+    "reshape",
+    "scatter_add",
+    "sddmm",
+    "sigmoid",
+    "sign",
+    "silu",
+    "sin",
+    "softmax",
+    "softplus",
+    "spmm",
+    "spmm_t",
+    "sqrt",
+    "square",
+    "squeeze",
+    "stack",
+    "sub",
+    "sum",
+    "sum_to",
+    "take",
+    "take_along_axis",
+    "tanh",
+    "transpose",
+    "var",
+    "where",
+]
+
+bind_ops(sys.modules[__name__])
