@@ -1,0 +1,1 @@
+"""The dense twin: masks over dense float64 matrices, in plain NumPy, written again."""
