@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, ClassVar, final
 
 import numpy as np
 
 from sparsenn.autograd import Tensor
-from sparsenn.autograd.array import random_mask
 from sparsenn.nn.config import layer
 from sparsenn.nn.module import Module
 from sparsenn.random import Purpose, Stream, as_seed
@@ -56,8 +56,17 @@ class Dropout(Module):
         step = int(self.calls[0])
         self.calls += 1
         stream = Stream(self.seed, Purpose.DROPOUT, layer=self.number, step=step)
-        return x * random_mask(x.shape, 1.0 - self.p, stream, x.dtype)
+        return x * _mask(x.shape, self.p, stream, x.dtype)
 
     def config(self) -> dict[str, Any]:
         """Probability, seed and number."""
         return {"p": self.p, "seed": self.seed, "number": self.number}
+
+
+def _mask(
+    shape: tuple[int, ...], p: float, stream: Stream, dtype: np.dtype
+) -> np.ndarray:
+    """0 with probability `p`, else 1 / (1 - p), with the sample axis fastest."""
+    keep = stream.bits(math.prod(shape)) >= np.uint32(p * 2**32)
+    scaled = keep * dtype.type(1.0 / (1.0 - p))
+    return np.moveaxis(scaled.reshape(*shape[1:], shape[0]), -1, 0)

@@ -71,7 +71,7 @@ class Linear(Module):
                     raise ValueError(f"density must be in [0, 1], got {density}")
                 nnz = round(density * n_in * n_out)
             stream = Stream(seed, Purpose.PATTERN, layer=number)
-            pattern = SparsePattern.random(shape, nnz, stream)
+            pattern = SparsePattern.random(shape, nnz, stream=stream)
         elif pattern.shape != shape:
             raise ValueError(
                 f"the pattern has shape {pattern.shape}, the layer (n_out, n_in) = "

@@ -9,7 +9,7 @@ import numpy as np
 
 from sparsenn import _core
 from sparsenn.autograd.array import as_order
-from sparsenn.autograd.matmul import matmul
+from sparsenn.autograd.product import matmul
 from sparsenn.sparse import SparsePattern
 
 _TILE_BYTES = 4 << 20
@@ -65,7 +65,7 @@ class OuterSum:
         total = np.zeros(pattern.nnz, self.dtype)
         for a, b in self.factors:
             if pattern.is_full:
-                total += matmul(b.T, a).T.reshape(-1)
+                total += matmul(a.T, b, activation=False).reshape(-1)
             else:
                 total += _core.sddmm(pattern.layout, a, b)
         return total
@@ -77,7 +77,7 @@ class OuterSum:
         for first in range(0, n_rows, height):
             tile = np.zeros((min(height, n_rows - first), n_cols), self.dtype)
             for a, b in self.factors:
-                tile += matmul(b.T, a[:, first : first + height]).T
+                tile += matmul(a[:, first : first + height].T, b, activation=False)
             yield first, tile
 
     def largest_outside(
@@ -114,7 +114,7 @@ class OuterSum:
         scores = np.empty(0, self.dtype)
         ranks = np.empty(0, np.int64)
         threshold = self.dtype.type(-1)
-        indptr, indices = pattern.indptr, pattern.indices
+        indptr, indices = pattern.csr()
         for first, tile in self.tiles() if k else ():
             magnitude = np.abs(tile, out=tile)
             last = first + len(tile)

@@ -21,11 +21,11 @@ import numpy as np
 from sparsenn import _core
 from sparsenn.autograd import Tensor, is_recording
 from sparsenn.autograd.array import as_order
-from sparsenn.autograd.matmul import matmul
+from sparsenn.autograd.product import matmul
 from sparsenn.autograd.registry import Sample, apply, primitive
 from sparsenn.autograd.tensor import as_tensor, wrap
-from sparsenn.ops.elementwise import mul
-from sparsenn.ops.reduce import sum as reduce_sum
+from sparsenn.ops.arithmetic import mul
+from sparsenn.ops.reductions import sum as reduce_sum
 from sparsenn.sparse import SparseParameter, SparsePattern
 
 _IDENTITY, _RELU = 0, 1
@@ -54,8 +54,7 @@ def _spmm_t(values: np.ndarray, y: np.ndarray, *, pattern: SparsePattern) -> np.
 
 def _sddmm(a: np.ndarray, b: np.ndarray, *, pattern: SparsePattern) -> np.ndarray:
     if pattern.is_full:
-        # b.T a lies Fortran-ordered, so its transpose is the weight's C order.
-        return matmul(b.T, a).T.reshape(-1)
+        return matmul(a.T, b, activation=False).reshape(-1)
     return _core.sddmm(pattern.layout, as_order(a, True), as_order(b, True))
 
 

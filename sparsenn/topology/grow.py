@@ -44,7 +44,7 @@ class random:
     ) -> tuple[np.ndarray, np.ndarray]:
         """CSR (indptr, indices) of `count` positions."""
         pattern = layer.pattern
-        indptr, indices = pattern.indptr, pattern.indices
+        indptr, indices = pattern.csr()
         if self.regrow:
             kept = pattern.to_canonical(keep)
             indptr = np.concatenate(

@@ -137,7 +137,7 @@ INITIALISERS = {
 @pytest.mark.parametrize("init", INITIALISERS, ids=lambda i: type(i).__name__)
 def test_initialisers_use_the_real_fan(init, density: float) -> None:  # noqa: ANN001
     stream = Stream(0, Purpose.TEST)
-    pattern = SparsePattern.random((300, 200), round(density * 60000), stream)
+    pattern = SparsePattern.random((300, 200), round(density * 60000), stream=stream)
     values = init(pattern, stream, np.dtype(np.float64), None)
     rows, cols = pattern.positions()
     fan_in = np.bincount(rows, minlength=300)[rows]

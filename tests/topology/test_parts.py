@@ -21,7 +21,7 @@ def layer_of(
 ) -> Layer:
     values = np.asarray(values, np.float64)
     stream = Stream(3, Purpose.TEST)
-    pattern = SparsePattern.random(shape, len(values), stream)
+    pattern = SparsePattern.random(shape, len(values), stream=stream)
     param = SparseParameter(pattern, pattern.from_canonical(values), "w")
     return Layer(0, param, None, seed=0, update=0)
 
