@@ -9,7 +9,7 @@ import numpy as np
 
 from sparsenn import _core
 from sparsenn.autograd.array import as_order
-from sparsenn.autograd.product import matmul
+from sparsenn.autograd.matmul import matmul
 from sparsenn.sparse import SparsePattern
 
 _TILE_BYTES = 4 << 20

@@ -21,11 +21,11 @@ import numpy as np
 from sparsenn import _core
 from sparsenn.autograd import Tensor, is_recording
 from sparsenn.autograd.array import as_order
-from sparsenn.autograd.product import matmul
+from sparsenn.autograd.matmul import matmul
 from sparsenn.autograd.registry import Sample, apply, primitive
 from sparsenn.autograd.tensor import as_tensor, wrap
 from sparsenn.ops.arithmetic import mul
-from sparsenn.ops.reductions import sum as reduce_sum
+from sparsenn.ops.reduce import sum as reduce_sum
 from sparsenn.sparse import SparseParameter, SparsePattern
 
 _IDENTITY, _RELU = 0, 1
