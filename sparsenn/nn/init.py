@@ -181,7 +181,7 @@ def _fan(
     """Connections of the row (`into`) or column that each slot belongs to, >= 1."""
     n_rows, n_cols = pattern.shape
     if pattern.is_full:
-        return float(n_cols if into else n_rows)
+        return float(max(n_cols if into else n_rows, 1))
     rows, cols = pattern.positions()
     if into:
         counts, line = np.diff(pattern.indptr), rows

@@ -43,6 +43,7 @@ def clip_grad_norm(params: Iterable[Parameter], max_norm: float) -> float:
         for param in params:
             gradient = values_of(param).grad
             if gradient is not None:
-                gradient.data *= gradient.data.dtype.type(max_norm / norm)
+                array = gradient.data
+                array *= array.dtype.type(max_norm / norm)
                 gradient.touch()
     return norm

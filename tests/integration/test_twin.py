@@ -122,9 +122,9 @@ def test_training_equals_the_dense_twin(
         if step and step % 3 == 0:
             for number, layer in enumerate(layers):
                 after = dense(layer.weight, np.ones(layer.weight.nnz))
-                check_set_update(twin, number, before[number], after, drop, fraction)
-                twin.change(number, after)
-                d_weights[number] *= after * before[number]
+                kept = kept_by_set(twin, number, before[number], after, drop, fraction)
+                twin.change(number, kept, after)
+                d_weights[number] *= kept
         opt.step()
         opt.zero_grad()
         if optimizer in ("sgd", "nesterov"):
@@ -145,25 +145,26 @@ def test_training_equals_the_dense_twin(
         assert [layer.weight.nnz for layer in layers] == budget
 
 
-def check_set_update(
+def kept_by_set(
     twin: Twin,
     number: int,
     before: np.ndarray,
     after: np.ndarray,
     drop: str,
     fraction: float,
-) -> None:
-    """Exactly the smallest go, and the same number is born outside what was kept."""
+) -> np.ndarray:
+    """What the rule keeps; the update must hold it and as many connections as before."""
     w = twin.weights[number]
     if before.all():
         assert after.all()
-        return
+        return before
     if drop == "sign":
         kept = drop_by_sign(w, before, fraction)
     else:
         kept = drop_by_magnitude(w, before, int(fraction * before.sum()))
     assert not np.any(kept * (1 - after)), "a connection that had to stay is gone"
     assert after.sum() == before.sum()
+    return kept
 
 
 def test_the_twin_would_notice() -> None:

@@ -105,12 +105,11 @@ class Twin:
             scale = np.sqrt(m2 / (1 - betas[1] ** self.steps)) + eps
             p -= lr * corrected / scale * mask
 
-    def change(self, number: int, new_mask: np.ndarray) -> None:
+    def change(self, number: int, kept: np.ndarray, new_mask: np.ndarray) -> None:
         """Moves one layer to another mask: newborns have weight 0 and state 0."""
-        survives = self.masks[number] * new_mask
-        self.weights[number] *= survives
+        self.weights[number] *= kept
         for arrays in self.state.values():
-            arrays[number] *= survives
+            arrays[number] *= kept
         self.masks[number] = new_mask
 
 
