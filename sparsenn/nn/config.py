@@ -41,7 +41,9 @@ def from_config(config: dict[str, Any]) -> Module:
         For an unknown layer or arguments that it does not take.
     """
     if not isinstance(config, dict) or not isinstance(config.get("type"), str):
-        raise ValueError(f"a layer is described by a dict with a 'type', got {config!r}")
+        raise ValueError(
+            f"a layer is described by a dict with a 'type', got {config!r}"
+        )
     arguments = {k: v for k, v in config.items() if k != "type"}
     cls = _LAYERS.get(config["type"])
     if cls is None:

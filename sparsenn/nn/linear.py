@@ -81,9 +81,7 @@ class Linear(Module):
         stream = Stream(seed, Purpose.INIT, layer=number)
         values = init(pattern, stream, np.dtype(dtype), None)
         self.weight = SparseParameter(pattern, values, "weight", init)
-        self.bias = (
-            Tensor(np.zeros(n_out, dtype), requires_grad=True) if bias else None
-        )
+        self.bias = Tensor(np.zeros(n_out, dtype), requires_grad=True) if bias else None
 
     def forward(
         self, x: Tensor, *, activation: Literal["relu"] | None = None

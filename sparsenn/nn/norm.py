@@ -63,13 +63,17 @@ class BatchNorm1d(Module):
         if self.training:
             batch = x.shape[0]
             if batch < 2:
-                raise ValueError(f"batch statistics need 2 or more samples, got {batch}")
+                raise ValueError(
+                    f"batch statistics need 2 or more samples, got {batch}"
+                )
             mean = ops.mean(x, axis=0)
             centred = x - mean
             var = ops.mean(centred * centred, axis=0)
             m = self.momentum
             self.running_mean += m * (mean.data - self.running_mean)
-            self.running_var += m * (var.data * (batch / (batch - 1)) - self.running_var)
+            self.running_var += m * (
+                var.data * (batch / (batch - 1)) - self.running_var
+            )
         else:
             centred = x - self.running_mean
             var = Tensor(self.running_var)

@@ -44,6 +44,7 @@ from sparsenn.ops.indexing import getitem, scatter_add, take, take_along_axis
 from sparsenn.ops.inputs import as_input
 from sparsenn.ops.losses import bce, bce_with_logits, cross_entropy, mse, nll
 from sparsenn.ops.normalized import log_softmax, logsumexp, softmax
+from sparsenn.ops.outer_sum import OuterSum
 from sparsenn.ops.product import matmul
 from sparsenn.ops.reduce import max, mean, min, norm, sum, var
 from sparsenn.ops.shape import (
@@ -60,6 +61,7 @@ from sparsenn.ops.shape import (
 from sparsenn.ops.sparse import linear, sddmm, spmm, spmm_t
 
 __all__ = [
+    "OuterSum",
     "abs",
     "add",
     "as_input",

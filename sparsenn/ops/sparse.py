@@ -82,7 +82,11 @@ def _backward(
 
 def _samples(kind: str, rng: np.random.Generator) -> Iterator[Sample]:
     """Inputs of a product on a sparse, an empty-row, a wide-block and a full pattern."""
-    for mask in (rng.random((5, 7)) < 0.4, rng.random((3, 9)) < 0.1, np.ones((2, 3), bool)):
+    for mask in (
+        rng.random((5, 7)) < 0.4,
+        rng.random((3, 9)) < 0.1,
+        np.ones((2, 3), bool),
+    ):
         pattern = SparsePattern.from_mask(mask)
         n_out, n_in = mask.shape
         values = rng.standard_normal(pattern.nnz)
@@ -349,6 +353,5 @@ def _check(op: str, pattern: SparsePattern, **operands: Any) -> None:
         dtypes.add(tensor.dtype)
     if len(dtypes) > 1:
         raise ValueError(
-            f"{op}: dtypes must agree, got "
-            + ", ".join(sorted(str(d) for d in dtypes))
+            f"{op}: dtypes must agree, got " + ", ".join(sorted(str(d) for d in dtypes))
         )

@@ -75,9 +75,7 @@ class SparseParameter:
         self._pattern = pattern
         self.values = Tensor(np.ascontiguousarray(data), requires_grad=True)
 
-    def replace(
-        self, change: TopologyChange, values: np.ndarray | None = None
-    ) -> None:
+    def replace(self, change: TopologyChange, values: np.ndarray | None = None) -> None:
         """Moves to the new pattern of a change.
 
         Parameters
@@ -94,7 +92,9 @@ class SparseParameter:
                 f"{self._pattern!r}"
             )
         gradient = self.values.grad
-        self.set(change.new, change.remap(self.values.data) if values is None else values)
+        self.set(
+            change.new, change.remap(self.values.data) if values is None else values
+        )
         if gradient is not None:
             self.values.grad = Tensor(change.remap(gradient.data))
 

@@ -126,9 +126,7 @@ class TopologyUpdater:
             One for each sparse parameter that evolves.
         """
         layers = [
-            Layer(
-                i, p, self.optimizer, self.seed, self.updates, self._protected(i, p)
-            )
+            Layer(i, p, self.optimizer, self.seed, self.updates, self._protected(i, p))
             for i, p in enumerate(self.params)
             if not p.pattern.is_full
         ]

@@ -60,7 +60,7 @@ def test_linear_and_relu_fuse_to_the_same_bits() -> None:
         (nn.Tanh(), np.tanh),
     ],
 )
-def test_activations(module: nn.Module, function) -> None:  # noqa: ANN001
+def test_activations(module: nn.Module, function) -> None:
     x = batch(5, 7)
     check(module, x, function(x))
 
@@ -135,7 +135,7 @@ INITIALISERS = {
 
 @pytest.mark.parametrize("density", [0.2, 1.0])
 @pytest.mark.parametrize("init", INITIALISERS, ids=lambda i: type(i).__name__)
-def test_initialisers_use_the_real_fan(init, density: float) -> None:  # noqa: ANN001
+def test_initialisers_use_the_real_fan(init, density: float) -> None:
     stream = Stream(0, Purpose.TEST)
     pattern = SparsePattern.random((300, 200), round(density * 60000), stream=stream)
     values = init(pattern, stream, np.dtype(np.float64), None)
@@ -184,7 +184,7 @@ def test_linear_holds_exactly_its_connections(n: int, m: int, density: float) ->
         (lambda: nn.LayerNorm(3)(np.zeros((4, 2))), r"\(4, 2\)"),
     ],
 )
-def test_layers_refuse(call, message: str) -> None:  # noqa: ANN001
+def test_layers_refuse(call, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         call()
 

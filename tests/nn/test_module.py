@@ -91,7 +91,7 @@ def test_configuration_round_trip() -> None:
         ({"type": "Sequential", "layers": 3}, "list of layers"),
     ],
 )
-def test_configurations_are_refused(config, message: str) -> None:  # noqa: ANN001
+def test_configurations_are_refused(config, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         nn.from_config(config)
 

@@ -41,7 +41,7 @@ def test_warmup_rises_to_the_schedule() -> None:
         (lambda p: optim.Adam(p + p), "twice"),
     ],
 )
-def test_optimisers_refuse(make, message: str) -> None:  # noqa: ANN001
+def test_optimisers_refuse(make, message: str) -> None:
     layer = nn.Linear(3, 2, seed=0)
     with pytest.raises(ValueError, match=message):
         make(layer.parameters())

@@ -233,9 +233,7 @@ def test_resampling_needs_an_initializer() -> None:
         (topology.Periodic(0.3, 2, 5), [None, None, 0.3, None, 0.3, None, None]),
     ],
 )
-def test_schedule(
-    schedule: topology.Periodic, expected: list[float | None]
-) -> None:
+def test_schedule(schedule: topology.Periodic, expected: list[float | None]) -> None:
     assert [schedule(step) for step in range(7)] == expected
 
 
@@ -262,7 +260,9 @@ def test_schedule_refuses(arguments: dict, message: str) -> None:
 
 def test_recipes_refuse_unknown_names() -> None:
     layer = nn.Linear(4, 3, 0.5, seed=0)
-    with pytest.raises(ValueError, match="drop must be one of sign, magnitude, article"):
+    with pytest.raises(
+        ValueError, match="drop must be one of sign, magnitude, article"
+    ):
         topology.SET(layer.parameters(), drop="weight")  # type: ignore[arg-type]
     opt = optim.SGD(layer.parameters())
     with pytest.raises(ValueError, match="method must be one of dense, static, set"):
