@@ -1,0 +1,33 @@
+"""Reading data sets, scaling them and going through them in batches."""
+
+from __future__ import annotations
+
+from sparsenn.data.batches import batches
+from sparsenn.data.csv import read_csv
+from sparsenn.data.dataset import Dataset
+from sparsenn.data.errors import DataError
+from sparsenn.data.idx import read_idx, read_idx_directory
+from sparsenn.data.labelfile import read_labels
+from sparsenn.data.loading import load, names
+from sparsenn.data.mat import read_mat
+from sparsenn.data.npz import read_npz
+from sparsenn.data.scaling import Scaling
+from sparsenn.data.split import split_indices
+from sparsenn.data.svmlight import read_svmlight
+
+__all__ = [
+    "DataError",
+    "Dataset",
+    "Scaling",
+    "batches",
+    "load",
+    "names",
+    "read_csv",
+    "read_idx",
+    "read_idx_directory",
+    "read_labels",
+    "read_mat",
+    "read_npz",
+    "read_svmlight",
+    "split_indices",
+]

@@ -1,0 +1,87 @@
+"""Going through a data set in batches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sparsenn.data.features import Features
+from sparsenn.data.scaling import Scaling
+from sparsenn.random import Stream
+
+__all__ = ["batches"]
+
+
+def batches(
+    x: Features,
+    y: npt.NDArray[Any],
+    batch_size: int,
+    *,
+    stream: Stream | None = None,
+    shuffle: bool = True,
+    drop_last: bool = False,
+    scaling: Scaling | None = None,
+    dtype: npt.DTypeLike = np.float32,
+) -> Iterator[tuple[Features, npt.NDArray[Any]]]:
+    """Yield every sample once, a batch at a time, scaled and ready for a network.
+
+    Parameters
+    ----------
+    x : ndarray (samples, ...) or scipy.sparse.csr_array (samples, features)
+        Not changed; bytes stay bytes until their batch comes.
+    y : ndarray (samples, ...)
+    batch_size : int
+    stream : Stream, optional
+        Gives the order: ``Stream(seed, Purpose.SHUFFLE, step=epoch)`` for each epoch.
+        Needed to shuffle.
+    shuffle : bool
+        Otherwise the samples come in their own order.
+    drop_last : bool
+        Leave out the last batch if it is not full.
+    scaling : Scaling, optional
+        Applied to each batch; without one, x is only converted.
+    dtype : float32 or float64
+
+    Yields
+    ------
+    x_batch : ndarray (batch, features), or csr_array for sparse x
+        Images are flattened. Memory is feature-major: strides[0] is one element.
+    y_batch : ndarray (batch, ...)
+
+    Raises
+    ------
+    ValueError
+        If sizes do not fit, or shuffling lacks a stream.
+    """
+    n = x.shape[0]
+    if len(y) != n:
+        raise ValueError(f"x has {n} samples, y has {len(y)}; they must agree")
+    if batch_size < 1:
+        raise ValueError(f"batch_size is {batch_size}; allowed are integers >= 1")
+    if shuffle and stream is None:
+        raise ValueError("shuffling needs a stream; give one, or shuffle=False")
+    if scaling is None:
+        scaling = Scaling("none", int(np.prod(x.shape[1:])), None, np.ones(1))
+    order = stream.permutation(n) if shuffle and stream is not None else None
+    return _generate(x, y, batch_size, order, drop_last, scaling, np.dtype(dtype))
+
+
+def _generate(
+    x: Features,
+    y: npt.NDArray[Any],
+    batch_size: int,
+    order: npt.NDArray[Any] | None,
+    drop_last: bool,
+    scaling: Scaling,
+    dtype: np.dtype[Any],
+) -> Iterator[tuple[Features, npt.NDArray[Any]]]:
+    n = x.shape[0]
+    for start in range(0, n, batch_size):
+        stop = min(start + batch_size, n)
+        if drop_last and stop - start < batch_size:
+            return
+        where = slice(start, stop) if order is None else order[start:stop]
+        yield scaling.apply(x[where], dtype), y[where]
