@@ -10,6 +10,7 @@ import numpy as np
 
 from sparsenn import nn
 from sparsenn.models.mlp import mlp
+from sparsenn.sparse.allocation import Method as Allocation
 
 
 def parse_sizes(arch: str) -> list[int]:
@@ -34,7 +35,7 @@ def build(
     n_classes: int,
     density: float = 1.0,
     *,
-    init: str = "erk",
+    init: Allocation = "erk",
     keep_dense: Sequence[int] = (),
     activation: str = "relu",
     dropout: float = 0.0,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 from sparsenn import nn
 from sparsenn.random import as_seed
 from sparsenn.sparse import allocate
+from sparsenn.sparse.allocation import Method as Allocation
 
 ACTIVATIONS: dict[str, Callable[[int, int], nn.Module]] = {
     "relu": lambda n, number: nn.ReLU(),
@@ -27,7 +29,7 @@ def mlp(
     sizes: Sequence[int],
     density: float = 1.0,
     *,
-    init: str = "erk",
+    init: Allocation = "erk",
     keep_dense: Sequence[int] = (),
     activation: str = "relu",
     dropout: float = 0.0,
@@ -64,7 +66,7 @@ def mlp(
         raise ValueError(
             f"activation must be one of {', '.join(ACTIVATIONS)}; got {activation!r}"
         )
-    shapes = [(n_out, n_in) for n_in, n_out in zip(sizes, sizes[1:], strict=False)]
+    shapes = [(n_out, n_in) for n_in, n_out in itertools.pairwise(sizes)]
     for number in keep_dense:
         if not -len(shapes) <= number < len(shapes):
             raise ValueError(

@@ -1,8 +1,8 @@
 """Initial values of sparse weights, scaled by the connections that really exist.
 
-An initialiser is called as ``init(pattern, stream, dtype, slots)`` and returns the values
-of the given slots (None: of all), in storage order. Each value is drawn at its position
-(row, column), so values do not depend on how the pattern is stored.
+An initialiser is called as ``init(pattern, stream, dtype, slots)`` and returns the
+values of the given slots (None: of all), in storage order. Each value is drawn at its
+position (row, column), so values do not depend on how the pattern is stored.
 
 With a fan-in of n_in although only a few connections exist, signals fade from layer to
 layer; Evci et al., "Gradient flow in sparse neural networks", arXiv:2010.03533.

@@ -91,7 +91,7 @@ class Module(ABC):
         return self.train(False)
 
     def config(self) -> dict[str, Any]:
-        """Constructor arguments, as JSON values, that rebuild this module's structure."""
+        """Constructor arguments, as JSON values, that rebuild the structure."""
         raise TypeError(
             f"{type(self).__name__} does not describe itself; to load a file into it, "
             "build it first and pass it as `into`"

@@ -64,7 +64,7 @@ class OuterSum:
             )
         total = np.zeros(pattern.nnz, self.dtype)
         for a, b in self.factors:
-            if pattern.is_full:
+            if pattern.layout is None:
                 total += matmul(a.T, b, activation=False).reshape(-1)
             else:
                 total += _core.sddmm(pattern.layout, a, b)

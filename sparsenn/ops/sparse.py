@@ -1,4 +1,4 @@
-"""The sparse products and their derivatives: the one place where patterns and gradients meet.
+"""The sparse products and their derivatives: here patterns and gradients meet.
 
 With S the pattern of W and batch-first activations::
 
@@ -7,8 +7,8 @@ With S the pattern of W and batch-first activations::
     sddmm(a, b)_k = sum over the batch of a[:, row_k] * b[:, col_k]
 
 Each one's derivatives are the other two, so derivatives of any order exist. Where
-nothing records, the backward pass calls one fused kernel instead; the bits are the same.
-A full pattern goes to BLAS.
+nothing records, the backward pass calls one fused kernel instead; the bits are the
+same. A full pattern goes to BLAS.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from sparsenn import _core
 from sparsenn.autograd import Tensor, is_recording
 from sparsenn.autograd.array import as_order
 from sparsenn.autograd.matmul import matmul
-from sparsenn.autograd.registry import Sample, apply, primitive
+from sparsenn.autograd.registry import Primitive, Sample, apply, primitive
 from sparsenn.autograd.tensor import as_tensor, wrap
 from sparsenn.ops.arithmetic import mul
 from sparsenn.ops.reduce import sum as reduce_sum
@@ -41,19 +41,19 @@ def _dense(values: np.ndarray, pattern: SparsePattern) -> np.ndarray:
 
 
 def _spmm(values: np.ndarray, x: np.ndarray, *, pattern: SparsePattern) -> np.ndarray:
-    if pattern.is_full:
+    if pattern.layout is None:
         return matmul(x, _dense(values, pattern).T)
     return _core.spmm(pattern.layout, values, as_order(x, True))
 
 
 def _spmm_t(values: np.ndarray, y: np.ndarray, *, pattern: SparsePattern) -> np.ndarray:
-    if pattern.is_full:
+    if pattern.layout is None:
         return matmul(y, _dense(values, pattern))
     return _core.spmm_t(pattern.layout, values, as_order(y, True))
 
 
 def _sddmm(a: np.ndarray, b: np.ndarray, *, pattern: SparsePattern) -> np.ndarray:
-    if pattern.is_full:
+    if pattern.layout is None:
         return matmul(a.T, b, activation=False).reshape(-1)
     return _core.sddmm(pattern.layout, as_order(a, True), as_order(b, True))
 
@@ -66,7 +66,7 @@ def _backward(
     pattern: SparsePattern,
 ) -> tuple[Tensor | None, Tensor | None]:
     """Gradients of ``spmm(values, x)`` for the values and for x."""
-    if all(needs) and not is_recording() and not pattern.is_full:
+    if all(needs) and not is_recording() and pattern.layout is not None:
         dx, dvalues = _core.spmm_backward(
             pattern.layout, values.data, as_order(g.data, True), as_order(x.data, True)
         )
@@ -81,7 +81,7 @@ def _backward(
 
 
 def _samples(kind: str, rng: np.random.Generator) -> Iterator[Sample]:
-    """Inputs of a product on a sparse, an empty-row, a wide-block and a full pattern."""
+    """Inputs of a product: on a sparse, a nearly empty and a full pattern."""
     for mask in (
         rng.random((5, 7)) < 0.4,
         rng.random((3, 9)) < 0.1,
@@ -100,7 +100,7 @@ def _weight(values: np.ndarray, pattern: SparsePattern) -> np.ndarray:
     return pattern.to_scipy(values).toarray()
 
 
-spmm_ = primitive(
+spmm_: Primitive = primitive(
     "spmm",
     _spmm,
     lambda g, out, inputs, needs, *, pattern: _backward(
@@ -111,7 +111,7 @@ spmm_ = primitive(
     reference=lambda values, x, *, pattern: x @ _weight(values, pattern).T,
 )
 
-spmm_t_ = primitive(
+spmm_t_: Primitive = primitive(
     "spmm_t",
     _spmm_t,
     lambda g, out, inputs, needs, *, pattern: (
@@ -131,7 +131,7 @@ def _sddmm_reference(
     return (a.T @ b)[rows, cols]
 
 
-sddmm_ = primitive(
+sddmm_: Primitive = primitive(
     "sddmm",
     _sddmm,
     lambda g, out, inputs, needs, *, pattern: (
@@ -153,7 +153,7 @@ def _linear(
     activation: int,
     factors: Factors | None,
 ) -> np.ndarray:
-    if pattern.is_full:
+    if pattern.layout is None:
         y = _spmm(values, x, pattern=pattern)
         y += bias
         return np.maximum(y, 0, out=y) if activation == _RELU else y
@@ -339,16 +339,15 @@ def _check(op: str, pattern: SparsePattern, **operands: Any) -> None:
     dtypes = set()
     for name, operand in operands.items():
         if isinstance(operand, Tensor):
-            tensor, wanted = operand, (pattern.nnz,)
+            tensor, wanted = operand, [str(pattern.nnz)]
         else:
             tensor, axis = operand
-            batch = tensor.shape[0] if tensor.ndim == 2 else "batch"
-            wanted = (batch, pattern.shape[axis])
-        if tensor.shape != wanted:
-            shape = f"({', '.join(map(str, wanted))}{',' if len(wanted) == 1 else ''})"
+            batch = str(tensor.shape[0]) if tensor.ndim == 2 else "batch"
+            wanted = [batch, str(pattern.shape[axis])]
+        if list(map(str, tensor.shape)) != wanted:
             raise ValueError(
-                f"{op}: {name} must have shape {shape} for a pattern of shape "
-                f"{pattern.shape} with nnz={pattern.nnz}, got {tensor.shape}"
+                f"{op}: {name} must have shape ({', '.join(wanted)}) for a pattern "
+                f"of shape {pattern.shape} with nnz={pattern.nnz}, got {tensor.shape}"
             )
         dtypes.add(tensor.dtype)
     if len(dtypes) > 1:

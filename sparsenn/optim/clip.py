@@ -11,7 +11,7 @@ from sparsenn.sparse import SparseParameter
 
 
 def clip_grad_norm(params: Iterable[Parameter], max_norm: float) -> float:
-    """Scales all gradients, in place, so that their global L2 norm is at most `max_norm`.
+    """Scales all gradients in place so that their global L2 norm is at most `max_norm`.
 
     The norm is summed in float64 over canonical (row, column) order, so it does not
     depend on how a layer stores its connections.

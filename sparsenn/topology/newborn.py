@@ -19,7 +19,7 @@ class Newborn(Protocol):
 
 
 def zero(layer: Layer, change: TopologyChange) -> np.ndarray:
-    """Newborns start at 0 (RigL, DSR, SNFS): the function of the network is unchanged."""
+    """Newborns start at 0 (RigL, DSR, SNFS), which leaves the function as it was."""
     return change.remap(layer.values)
 
 

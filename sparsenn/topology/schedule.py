@@ -46,7 +46,7 @@ class Periodic:
             raise ValueError("decay='cosine' needs an end_step to reach zero at")
 
     def __call__(self, step: int) -> float | None:
-        """Fraction to drop before optimiser step `step` (from 0), None for no update."""
+        """Fraction to drop before step `step` (from 0), None for no update."""
         if step == 0 or step % self.every:
             return None
         if self.end_step is None:

@@ -158,7 +158,7 @@ class TopologyUpdater:
         return changes
 
     def state(self) -> dict[str, Any]:
-        """What resuming needs: counters, and birth dates by parameter (storage order)."""
+        """What resuming needs: counters, and birth dates in storage order."""
         return {
             "steps": self.steps,
             "updates": self.updates,
@@ -167,7 +167,7 @@ class TopologyUpdater:
         }
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Restores what :meth:`state` gave; the patterns must be those of that moment."""
+        """Restores what :meth:`state` gave, on the patterns of that moment."""
         born = {}
         for i, param in enumerate(self.params):
             if param.name in state["born"]:
@@ -200,7 +200,7 @@ class TopologyUpdater:
         return self.drop(layer, min(fraction, limit / layer.pattern.nnz))
 
     def _apply(self, layer: Layer, change: TopologyChange) -> None:
-        """Moves values, gradient, optimiser state and birth dates to the new pattern."""
+        """Moves values, gradient, optimiser state and birth dates along."""
         layer.param.replace(change, self.newborn(layer, change))
         if self.optimizer is not None:
             self.optimizer.remap(layer.param, change)

@@ -153,7 +153,7 @@ def kept_by_set(
     drop: str,
     fraction: float,
 ) -> np.ndarray:
-    """What the rule keeps; the update must hold it and as many connections as before."""
+    """What the rule keeps; the update must hold it, and keep the count."""
     w = twin.weights[number]
     if before.all():
         assert after.all()
