@@ -367,6 +367,19 @@ def csr_transpose(shape, indptr, indices):
     return p_out, j_out, source
 
 
+def _kept_and_added(shape, indptr, indices, keep, added_indptr, added_indices):
+    """The error of a merge, with the first position that it concerns."""
+    rows = np.repeat(np.arange(shape[0]), np.diff(indptr))[keep]
+    added_rows = np.repeat(np.arange(shape[0]), np.diff(added_indptr))
+    both = np.intersect1d(
+        rows * shape[1] + indices[keep], added_rows * shape[1] + added_indices)
+    row, column = divmod(int(both[0]), shape[1])
+    return ValueError(
+        f"position ({row}, {column}) is both kept and added; add only positions that "
+        "are not kept"
+    )
+
+
 def csr_merge(shape, indptr, indices, keep, added_indptr, added_indices):
     """Drop the entries of a CSR pattern that are not kept and add those of another.
 
@@ -418,8 +431,7 @@ def csr_merge(shape, indptr, indices, keep, added_indptr, added_indices):
             n_rows, p_data, j_data, m_data, p_add_data, j_add_data, p_out_data,
             j_out_data, source_data)
     if status == SNN_BAD_ARGUMENT:
-        raise ValueError("a position is both kept and added; add only positions that are "
-                         "not kept")
+        raise _kept_and_added(shape, p, j, m, p_add, j_add)
     return p_out, j_out, source
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Sequence
 from fractions import Fraction
 from typing import Literal
@@ -40,6 +41,8 @@ def apportion(
     ValueError
         If the capacities are too small or an argument is negative or not finite.
     """
+    total = operator.index(total)
+    capacities = [operator.index(capacity) for capacity in capacities]
     if len(weights) != len(capacities):
         raise ValueError(
             f"weights has length {len(weights)}, capacities has {len(capacities)}"
@@ -55,14 +58,20 @@ def apportion(
             f"total is {total}, it must lie in 0..{sum(capacities)}, the sum of the "
             "capacities"
         )
-    exact = [Fraction(weight) for weight in weights]
-    shares = _fill(Fraction(total), exact, capacities)
+    shares = _fill(Fraction(total), [_exact(w) for w in weights], capacities)
     result = [math.floor(share) for share in shares]
     # Only shares below their capacity have a fraction, so rounding up stays within it.
     by_remainder = sorted(range(len(shares)), key=lambda i: result[i] - shares[i])
     for i in by_remainder[: total - sum(result)]:
         result[i] += 1
     return result
+
+
+def _exact(weight: float) -> Fraction:
+    """The number itself; NumPy's scalars would compute in their own width."""
+    if hasattr(weight, "__index__"):
+        return Fraction(operator.index(weight))
+    return weight if isinstance(weight, Fraction) else Fraction(float(weight))
 
 
 def _fill(

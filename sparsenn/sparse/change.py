@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, final
+from dataclasses import dataclass
+from typing import Any, final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -10,13 +11,11 @@ from numpy.typing import ArrayLike, NDArray
 from sparsenn import _core
 from sparsenn.sparse.pattern import SparsePattern, _as_int32
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
 __all__ = ["TopologyChange"]
 
 
 @final
+@dataclass(frozen=True, eq=False, repr=False, slots=True)
 class TopologyChange:
     """What became of every connection when a pattern was replaced.
 
@@ -33,21 +32,21 @@ class TopologyChange:
     over by `remap`. The constructor checks the length only; `check` proves the rest.
     """
 
-    __slots__ = ("new", "old", "source")
+    old: SparsePattern
+    new: SparsePattern
+    source: NDArray[np.int32]
 
-    def __init__(
-        self, old: SparsePattern, new: SparsePattern, source: NDArray[np.int32]
-    ) -> None:
-        if old.shape != new.shape:
-            raise ValueError(f"old has shape {old.shape}, new has {new.shape}")
-        if source.dtype != np.int32 or source.shape != (new.nnz,):
+    def __post_init__(self) -> None:
+        source = self.source
+        if self.old.shape != self.new.shape:
+            raise ValueError(
+                f"old has shape {self.old.shape}, new has {self.new.shape}"
+            )
+        if source.dtype != np.int32 or source.shape != (self.new.nnz,):
             raise ValueError(
                 f"source is {source.dtype} of shape {source.shape}, it must be int32 "
-                f"of shape ({new.nnz},)"
+                f"of shape ({self.new.nnz},)"
             )
-        self.old = old
-        self.new = new
-        self.source = source
 
     @property
     def newborn(self) -> NDArray[np.bool_]:
@@ -94,18 +93,23 @@ class TopologyChange:
         return result
 
     def check(self) -> None:
-        """Raise AssertionError unless every continued slot kept its position.
+        """Raise ValueError unless every continued slot kept its position.
 
-        Also proves that no old slot is continued twice. For tests and debugging,
-        O(nnz) time and memory.
+        Since positions are distinct, this also proves that no old slot is continued
+        twice. For tests and debugging, O(nnz) time and memory.
         """
-        kept = self.source >= 0
-        source = self.source[kept]
-        if source.size:
-            assert source.max() < self.old.nnz, "source points past the old pattern"
-        assert len(np.unique(source)) == len(source), "an old slot is continued twice"
-        moved = self.new.ranks()[kept] != self.old.ranks()[source]
-        assert not moved.any(), "a continued slot changed its position"
+        continued = np.flatnonzero(self.source >= 0)
+        source = self.source[continued]
+        if source.size and source.max() >= self.old.nnz:
+            raise ValueError(
+                f"source holds {source.max()}, the old pattern has nnz={self.old.nnz}"
+            )
+        moved = self.new.ranks()[continued] != self.old.ranks()[source]
+        if moved.any():
+            k = int(continued[np.argmax(moved)])
+            raise ValueError(
+                f"new slot {k} continues old slot {self.source[k]} of another position"
+            )
 
     def __repr__(self) -> str:
         n_rows, n_cols = self.old.shape
@@ -118,7 +122,7 @@ class TopologyChange:
 def change_pattern(
     old: SparsePattern,
     keep: NDArray[np.bool_],
-    added: tuple[ArrayLike, ArrayLike] | Sequence[ArrayLike] | None,
+    added: tuple[ArrayLike, ArrayLike] | None,
 ) -> TopologyChange:
     """Implement `SparsePattern.with_changes`."""
     keep = np.asarray(keep)

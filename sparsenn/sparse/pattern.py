@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from typing import TYPE_CHECKING, Any, NoReturn, final
 
 import numpy as np
@@ -167,12 +168,13 @@ class SparsePattern:
         nnz : int
             0 <= nnz <= n_rows * n_cols.
         seed : int or numpy.random.Generator
-            Used when there is no stream.
+            Used when there is no stream; by default a fresh one of the system's.
         stream : Stream
             Where to draw from, for callers that number their layers and steps.
         """
         shape = as_shape(shape)
         n_positions = shape[0] * shape[1]
+        nnz = operator.index(nnz)
         if not 0 <= nnz <= n_positions:
             raise ValueError(
                 f"nnz is {nnz}, a {shape[0]} x {shape[1]} pattern has 0..{n_positions}"
@@ -238,12 +240,14 @@ class SparsePattern:
     # ------------------------------------------------------------ positions
 
     def csr(self) -> tuple[Index, Index]:
-        """Canonical (indptr, indices), int32, computed anew; do not write to them."""
+        """Canonical (indptr, indices), int32; do not write to them.
+
+        Computed anew, except that a pattern stored in one block of four-byte columns
+        lends out its own, read-only.
+        """
         if self._layout is None:
             n_rows, n_cols = self._shape
-            indptr = np.arange(n_rows + 1, dtype=np.int64) * n_cols
-            indices = np.tile(np.arange(n_cols, dtype=np.int32), n_rows)
-            return indptr.astype(np.int32), indices
+            return self.indptr, np.tile(np.arange(n_cols, dtype=np.int32), n_rows)
         if self._is_canonical and self._layout.index_bytes == 4:
             return self._layout.indptr, self._layout.columns
         indptr, indices, _ = _core.layout_to_csr(self._layout)
@@ -251,12 +255,20 @@ class SparsePattern:
 
     @property
     def indptr(self) -> Index:
-        """Canonical row pointers, shape (n_rows + 1,), read-only; computed anew."""
-        return _read_only(self.csr()[0])
+        """Canonical row pointers, shape (n_rows + 1,), read-only; O(rows * blocks)."""
+        layout, n_rows = self._layout, self._shape[0]
+        if layout is None:
+            counts = np.full(n_rows, self._shape[1], np.int32)
+        else:
+            segments = np.diff(layout.indptr).reshape(layout.n_blocks, n_rows)
+            counts = segments.sum(axis=0, dtype=np.int32)
+        indptr = np.zeros(n_rows + 1, np.int32)
+        np.cumsum(counts, out=indptr[1:])
+        return _read_only(indptr)
 
     @property
     def indices(self) -> Index:
-        """Canonical columns, shape (nnz,), read-only; computed anew."""
+        """Canonical columns, shape (nnz,), read-only; O(nnz) unless one block."""
         return _read_only(self.csr()[1])
 
     def positions(self) -> tuple[Index, Index]:
