@@ -1,7 +1,7 @@
 """Types of the compiled core (bindings/)."""
 
 from collections.abc import Sequence
-from typing import Protocol, TypeAlias, final
+from typing import Any, Protocol, TypeAlias, final
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -30,7 +30,7 @@ class Layout:
     @property
     def indptr(self) -> NDArray[np.int32]: ...
     @property
-    def columns(self) -> NDArray[np.uint8] | NDArray[np.uint16] | NDArray[np.int32]: ...
+    def columns(self) -> NDArray[Any]: ...
     @property
     def nbytes(self) -> int: ...
 

@@ -6,11 +6,8 @@ import math
 import operator
 from collections.abc import Sequence
 from fractions import Fraction
-from typing import Literal
 
 __all__ = ["allocate", "apportion", "erdos_renyi_nnz"]
-
-Method = Literal["erk", "er", "uniform"]
 
 
 def apportion(
@@ -129,7 +126,7 @@ def _weight(shape: Sequence[int], method: str) -> int:
 def allocate(
     shapes: Sequence[Sequence[int]],
     density: float,
-    method: Method = "erk",
+    method: str = "erk",
     keep_dense: Sequence[int] = (),
 ) -> list[int]:
     """Share a network's connections among its layers.

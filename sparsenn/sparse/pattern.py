@@ -123,9 +123,7 @@ class SparsePattern:
         """Pattern of the nonzeros of a dense matrix (bool or numeric), in O(size)."""
         dense = np.asarray(mask)
         if dense.ndim != 2:
-            raise ValueError(
-                f"mask has shape {dense.shape}, it must be two-dimensional"
-            )
+            raise ValueError(f"mask has shape {dense.shape}, it must have two axes")
         if dense.dtype.kind not in "biufc":
             raise TypeError(f"mask has dtype {dense.dtype}, it must be bool or numeric")
         shape = as_shape(dense.shape)
@@ -311,9 +309,10 @@ class SparsePattern:
 
     def canonical_slots(self) -> Index:
         """Slot of each canonical entry, int32, shape (nnz,)."""
-        if self._is_canonical:
+        layout = self._layout
+        if layout is None or layout.n_blocks <= 1:
             return np.arange(self._nnz, dtype=np.int32)
-        return _core.layout_to_csr(self._layout)[2]
+        return _core.layout_to_csr(layout)[2]
 
     def to_canonical(self, values: NDArray[Any]) -> NDArray[Any]:
         """Copy of aligned values, shape (..., nnz), in canonical order."""
