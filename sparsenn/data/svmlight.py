@@ -114,8 +114,8 @@ def _numbers(path: str | os.PathLike[str], rows: list[_Line]) -> tuple[Any, ...]
         _explain(path, rows)
     try:
         label = np.array([float(words[0]) for _, words in rows])
-        index = np.array([int(field) for field in fields[0::2]], np.int64)
-        value = np.array([float(field) for field in fields[1::2]])
+        index = np.fromiter(map(int, fields[0::2]), np.int64, len(pairs))
+        value = np.fromiter(map(float, fields[1::2]), np.float64, len(pairs))
     except (ValueError, OverflowError):
         _explain(path, rows)
     count = np.array([len(words) - 1 for _, words in rows], np.int64)
