@@ -15,6 +15,7 @@ from sparsenn.data.mat import read_mat
 from sparsenn.data.named import NAMED, read_named
 from sparsenn.data.npz import read_npz
 from sparsenn.data.parts import Parts, assemble
+from sparsenn.data.streams import reading
 from sparsenn.data.svmlight import read_svmlight
 
 __all__ = ["load", "names"]
@@ -71,7 +72,8 @@ def load(
     DataError
         If the name is unknown, or the data are missing, damaged or not usable.
     """
-    parts = _read(data, label, labels)
+    with reading(data):
+        parts = _read(data, label, labels)
     return assemble(
         os.fspath(data),
         parts,
@@ -86,7 +88,7 @@ def _read(
     label: str | None,
     labels: str | os.PathLike[str] | None,
 ) -> Parts:
-    path = Path(data).expanduser()
+    path = Path(os.path.expanduser(data))
     known = isinstance(data, str) and data in names()
     kind = "" if known or path.is_dir() else _suffix(path)
     if label is not None and kind != ".csv":

@@ -151,7 +151,7 @@ def _local_folder(named: Named) -> Path | None:
     root = os.environ.get(VARIABLE)
     if not root:
         return None
-    folder = Path(root).expanduser() / named.folder
+    folder = Path(os.path.expanduser(root)) / named.folder
     found = all((folder / file).is_file() for file in named.files)
     return folder if found else None
 

@@ -96,6 +96,10 @@ def test_unknown_names():
         load("nope/a.csv")
     with pytest.raises(DataError, match=r"a\.npz: no such file"):
         load("a.npz")
+    with pytest.raises(DataError, match="no such file"):
+        load("~nobody-of-this-name/a.npz")
+    with pytest.raises(DataError, match="cannot be read: File name too long"):
+        load("a" * 5000 + ".npz")
 
 
 def test_a_path_with_the_name_of_a_set(tmp_path, monkeypatch):
