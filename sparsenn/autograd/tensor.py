@@ -92,8 +92,19 @@ class Tensor:
 
     @property
     def data(self) -> np.ndarray:
-        """The array itself; call `touch` after writing into it."""
+        """The array itself; call `touch` after writing into it.
+
+        Assigning counts as a change: ``tensor.data *= 2`` needs no `touch`, and
+        another array is taken as by `replace_`.
+        """
         return self._data
+
+    @data.setter
+    def data(self, array: np.ndarray) -> None:
+        if array is self._data:
+            self._cell[0] += 1
+        else:
+            self.replace_(array)
 
     @property
     def shape(self) -> tuple[int, ...]:
