@@ -84,7 +84,8 @@ def _tiles(m: int, n: int, work: int) -> list[tuple[slice, slice]]:
     """
     everything = slice(None)
     side = max(m, n)
-    parts = min(_MOST_TILES, work // _TILE, max(side // 256, min(side // 96, 4)))
+    most = max(1, side // 256, min(side // 96, 4))
+    parts = min(_MOST_TILES, work // _TILE, most)
     step = -(-side // (16 * parts)) * 16
     cuts = [slice(i, min(i + step, side)) for i in range(0, side, step)]
     if m >= n:

@@ -167,10 +167,15 @@ def backward(
         MODE.recording = former
     # Two variables may get the same memory (z = x + y), and the seed is the
     # caller's: whoever comes first keeps it, later ones get a copy.
-    taken = {id(_owner(gradient._data if type(gradient) is Tensor else gradient))}
+    taken = _taken(gradient)
     for leaf in order:
         if type(leaf) is Leaf and leaf in grads:
             _deposit(leaf, grads[leaf]._data, taken)
+
+
+def _taken(gradient: Tensor | np.ndarray | None) -> set[int]:
+    seed = gradient._data if type(gradient) is Tensor else gradient
+    return {id(_owner(seed))}
 
 
 def _owner(array: Any) -> Any:
@@ -183,13 +188,16 @@ def _deposit(leaf: Leaf, array: np.ndarray, taken: set[int]) -> None:
         np.add(leaf.grad._data, array, out=leaf.grad._data)
         leaf.grad._cell[0] += 1
         return
-    array = as_order(array, leaf.activation)
-    owner = id(_owner(array))
-    if owner in taken or not array.flags.writeable:
-        array = as_order(array.copy(), leaf.activation)
-        owner = id(array)
-    taken.add(owner)
-    leaf.grad = wrap(array, Unrecorded(array.shape, array.dtype))
+    leaf.grad = _unrecorded(array, leaf.activation, taken)
+
+
+def _unrecorded(array: np.ndarray, activation: bool, taken: set[int]) -> Tensor:
+    """Wrap a gradient to hand out: in its order, its memory nobody else's."""
+    array = as_order(array, activation)
+    if id(_owner(array)) in taken or not array.flags.writeable:
+        array = array.copy(order="K")
+    taken.add(id(_owner(array)))
+    return wrap(array, Unrecorded(array.shape, array.dtype))
 
 
 @overload
@@ -282,6 +290,7 @@ def grad(
             _sweep(order, grads, needed, kept, retain)
         finally:
             MODE.recording = former
+    taken = _taken(gradient)
     results: list[Tensor | None] = []
     for i, t in enumerate(targets):
         g = grads.get(t._node)
@@ -290,15 +299,18 @@ def grad(
                 f"the output does not depend on wrt[{i}] (shape {t.shape}), or that "
                 "was not recorded; allow_unused=True returns None for it"
             )
-        results.append(None if g is None else _result(g, t, create_graph))
+        activation = is_activation(t._data)
+        if g is None:
+            results.append(None)
+        elif create_graph:
+            results.append(_in_order(g, activation))
+        else:
+            results.append(_unrecorded(g._data, activation, taken))
     return results[0] if single else results
 
 
-def _result(g: Tensor, target: Tensor, recorded: bool) -> Tensor:
-    activation = is_activation(target._data)
-    if recorded:
-        from sparsenn.autograd import tensor
-
-        return tensor._ops.contiguous(g, activation)
-    array = as_order(g._data, activation)
-    return wrap(array, Unrecorded(array.shape, array.dtype))
+def _in_order(g: Tensor, activation: bool) -> Tensor:
+    """A recorded gradient in the order of its value; the conversion is recorded."""
+    if as_order(g._data, activation) is g._data:
+        return g
+    return g.contiguous(activation)

@@ -35,8 +35,8 @@ def _float_array(data: Any, dtype: Any, weak: np.dtype | None = None) -> np.ndar
     )
     array = data if type(data) is np.ndarray else np.asarray(data)
     if dtype is None:
-        if kept and (array.dtype == _FLOAT32 or array.dtype == _FLOAT64):
-            dtype = array.dtype
+        if kept and array.dtype.kind == "f" and array.dtype.itemsize in (4, 8):
+            dtype = array.dtype.newbyteorder("=")
         else:
             dtype = _FLOAT32 if weak is None else weak
     dtype = np.dtype(dtype)
@@ -47,7 +47,7 @@ def _float_array(data: Any, dtype: Any, weak: np.dtype | None = None) -> np.ndar
             f"cannot make a Tensor from data of dtype {array.dtype}; "
             "give real numbers (floats, integers or booleans)"
         )
-    return array.astype(dtype.newbyteorder("="), copy=False)
+    return array.astype(dtype, copy=False)
 
 
 @final
@@ -148,6 +148,14 @@ class Tensor:
         if copy:
             return np.array(self._data, dtype=dtype)
         return np.asarray(self._data, dtype=dtype)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if type(self._node) is Node:
+            raise TypeError(
+                "only variables and constants can be copied, this is the result of "
+                f"{self._node.primitive.name}; use .detach()"
+            )
+        return Tensor, (self._data, self.requires_grad)
 
     def __len__(self) -> int:
         return len(self._data)
@@ -280,7 +288,8 @@ class Tensor:
         source = array._data if type(array) is Tensor else np.asarray(array)
         self._data = source.astype(self.dtype, copy=False)
         self._cell[0] += 1
-        self._cell = [0]  # what shared the former memory goes its own way
+        # What shares the former memory goes its own way; versions only grow.
+        self._cell = [self._cell[0]]
         self._node = None
         self.requires_grad = variable
         return self
@@ -395,6 +404,10 @@ class Tensor:
     def reshape(self, *shape: Any) -> Tensor:
         """Give the elements another shape; see `sparsenn.ops.reshape`."""
         return _ops.reshape(self, _spread(shape))
+
+    def contiguous(self, activation: bool = True) -> Tensor:
+        """Lay out as an activation or in C order; see `sparsenn.ops.contiguous`."""
+        return _ops.contiguous(self, activation)
 
     def astype(self, dtype: Any) -> Tensor:
         """Convert to float32 or float64; the gradient is converted back."""

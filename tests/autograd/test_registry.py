@@ -26,16 +26,12 @@ def test_derivatives_to_second_order(name):
         assert gradcheck(lambda *xs, s=sample: prim(*xs, **s.static), sample.inputs)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [n for n in NAMES if REGISTRY[n].reference])
 def test_value_against_float64_reference(name):
     prim = REGISTRY[name]
-    if prim.reference is None:
-        pytest.skip("the forward is a NumPy function itself")
     for sample in samples(prim):
         expected = prim.reference(*sample.inputs, **sample.static)
         for dtype, eps in ((np.float64, 2.3e-16), (np.float32, 1.2e-7)):
-            if prim.name == "astype":
-                continue
             got = prim(*(x.astype(dtype) for x in sample.inputs), **sample.static)
             assert got.shape == np.shape(expected)
             assert got.dtype == dtype
@@ -43,13 +39,11 @@ def test_value_against_float64_reference(name):
             np.testing.assert_allclose(got.data, expected, rtol=0, atol=8 * eps * terms)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [n for n in NAMES if n != "astype"])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("activation", [True, False])
 def test_dtype_shape_and_memory_order(name, dtype, activation):
     prim = REGISTRY[name]
-    if prim.name == "astype" and dtype is np.float32:
-        pytest.skip("changes the dtype")
     for sample in samples(prim):
         arrays = [as_order(x.astype(dtype), activation) for x in sample.inputs]
         variables = [Tensor(x, requires_grad=True) for x in arrays]
