@@ -10,7 +10,6 @@ import numpy as np
 
 from sparsenn import nn
 from sparsenn.models.mlp import mlp
-from sparsenn.sparse.allocation import Method as Allocation
 
 
 def parse_sizes(arch: str) -> list[int]:
@@ -35,7 +34,7 @@ def build(
     n_classes: int,
     density: float = 1.0,
     *,
-    init: Allocation = "erk",
+    init: str = "erk",
     keep_dense: Sequence[int] = (),
     activation: str = "relu",
     dropout: float = 0.0,

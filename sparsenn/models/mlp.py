@@ -11,7 +11,6 @@ import numpy as np
 from sparsenn import nn
 from sparsenn.random import as_seed
 from sparsenn.sparse import allocate
-from sparsenn.sparse.allocation import Method as Allocation
 
 ACTIVATIONS: dict[str, Callable[[int, int], nn.Module]] = {
     "relu": lambda n, number: nn.ReLU(),
@@ -29,7 +28,7 @@ def mlp(
     sizes: Sequence[int],
     density: float = 1.0,
     *,
-    init: Allocation = "erk",
+    init: str = "erk",
     keep_dense: Sequence[int] = (),
     activation: str = "relu",
     dropout: float = 0.0,

@@ -1,0 +1,129 @@
+"""Nothing dense is ever allocated: wide layers live, train and evolve in little memory.
+
+Each test runs in its own process under a limit on address space that counts from what
+the import needs, so one dense array of the layer's shape would fail at once.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+LIMIT = """
+import resource
+import numpy as np
+import sparsenn as snn
+from sparsenn import models, nn, ops, optim, topology
+from sparsenn.sparse import SparsePattern
+snn.set_num_threads(2)
+nn.Linear(64, 64, density=0.5, seed=0)(np.zeros((64, 64), np.float32)).sum().backward()
+
+def used():
+    with open("/proc/self/statm") as f:
+        return int(f.read().split()[0]) * resource.getpagesize()
+
+def limit(megabytes):
+    bound = used() + megabytes * 2**20
+    resource.setrlimit(resource.RLIMIT_AS, (bound, bound))
+"""
+
+
+def run(code: str) -> str:
+    program = LIMIT + textwrap.dedent(code)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+pytestmark = pytest.mark.skipif(
+    not sys.platform.startswith("linux"), reason="address-space limits are Linux's"
+)
+
+
+def test_the_limit_would_catch_a_dense_array() -> None:
+    with pytest.raises(AssertionError, match="MemoryError"):
+        run("limit(200); np.zeros((30_000, 30_000), np.uint8).sum()")
+
+
+def test_a_layer_of_a_million_neurons_builds_in_200_mb() -> None:
+    run(
+        """
+        limit(200)
+        layer = nn.Linear(1_000_000, 1_000_000, density=1e-6, seed=0)
+        assert layer.weight.nnz == 1_000_000
+        assert layer.weight.values.data.any()
+        """
+    )
+
+
+def test_a_layer_of_a_million_neurons_trains_and_evolves() -> None:
+    # One sample's activations and gradients are 4 MB each.
+    run(
+        """
+        limit(300)
+        layer = nn.Linear(1_000_000, 1_000_000, density=1e-6, seed=0)
+        opt = optim.SGD(layer.parameters(), lr=0.1, momentum=0.9)
+        topo = topology.SET(layer.parameters(), opt, drop_fraction=0.3)
+        x = np.ones((1, 1_000_000), np.float32)
+        for _ in range(2):
+            (layer(x) ** 2).sum().backward()
+            topo.update(0.3)
+            opt.step()
+            opt.zero_grad()
+        assert layer.weight.nnz == 1_000_000
+        """
+    )
+
+
+def test_a_network_of_thirty_thousand_wide_layers_trains_and_evolves() -> None:
+    # Dense, one weight would be 3.6 GB; a byte mask of it 900 MB.
+    run(
+        """
+        limit(400)
+        model = models.mlp([784, 30_000, 30_000, 30_000, 10], 0.00125, seed=0)
+        opt = optim.Adam(model.parameters(), lr=0.01)
+        topo = topology.SET(model.parameters(), opt, protect=1)
+        rng = np.random.default_rng(0)
+        x = rng.random((32, 784), dtype=np.float32)
+        y = rng.integers(0, 10, 32)
+        for _ in range(2):
+            nn.functional.cross_entropy(model(x), y).backward()
+            topo.update(0.3)
+            opt.step()
+            opt.zero_grad()
+        """
+    )
+
+
+def test_second_derivatives_and_growth_by_gradient_stay_sparse() -> None:
+    run(
+        """
+        limit(400)
+        layer = nn.Linear(30_000, 30_000, density=1e-4, seed=0)
+        layer.weight.factors = []
+        x = np.random.default_rng(0).random((4, 30_000), dtype=np.float32)
+        values = layer.weight.values
+        (g,) = snn.grad((layer(x) ** 2).sum(), [values], create_graph=True)
+        (hg,) = snn.grad((g * g).sum(), [values])
+        assert hg.shape == (90_000,)
+        """
+    )
+
+
+def test_growth_by_gradient_streams_the_gradient() -> None:
+    run(
+        """
+        limit(100)
+        rng = np.random.default_rng(0)
+        a = rng.standard_normal((2, 8_000), dtype=np.float32)
+        b = rng.standard_normal((2, 8_000), dtype=np.float32)
+        pattern = SparsePattern.random((8_000, 8_000), 100_000, seed=0)
+        indptr, indices = ops.OuterSum([(a, b)]).largest_outside(pattern, 30_000)
+        assert len(indices) == 30_000
+        """
+    )
