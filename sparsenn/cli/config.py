@@ -1,0 +1,138 @@
+"""What a run was asked to do: defaults, a TOML file and the command line together."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sparsenn.cli import toml
+from sparsenn.cli.errors import UsageError
+from sparsenn.cli.options import BY_NAME, OPTIONS
+
+
+@dataclass
+class Config:
+    """The settings of one run, all checked.
+
+    Attributes
+    ----------
+    data : str
+        A built-in name or a path.
+    settings : dict
+        The options of `sparsenn.cli.options` by name; complete.
+    given : set of str
+        Names that were given rather than defaulted.
+    warning : str
+        What the user should know about the settings, or "".
+    """
+
+    data: str
+    settings: dict[str, Any]
+    given: set[str] = field(default_factory=set)
+    warning: str = ""
+
+    def to_toml(self) -> str:
+        """The text of ``config.toml``."""
+        head = "# Settings of a sparsenn run; `sparsenn train --config` repeats it.\n"
+        return head + toml.dumps({"data": self.data, **self.settings})
+
+    def differences(self, other: Config) -> list[str]:
+        """What was given here and is otherwise in another run, one text each."""
+        mine = {"data": self.data, **{n: self.settings[n] for n in sorted(self.given)}}
+        theirs = {"data": other.data, **other.settings}
+        return [
+            f"{name} {value!r} (the run has {theirs[name]!r})"
+            for name, value in mine.items()
+            if value != theirs[name]
+        ]
+
+
+def read_toml(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Reads and checks a configuration file.
+
+    Raises
+    ------
+    UsageError
+        If it is missing, not TOML, or holds an unknown or wrong setting.
+    """
+    try:
+        text = Path(path).read_bytes().decode()
+    except FileNotFoundError:
+        raise UsageError(f"{path}: no such file") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path}: cannot be read: {error}") from None
+    try:
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"{path}: not valid TOML: {error}") from None
+    settings: dict[str, Any] = {}
+    for key, value in table.items():
+        name = key.replace("-", "_")
+        if name in settings:
+            raise UsageError(f"{path}: {name} is set twice")
+        if name == "data":
+            if not isinstance(value, str):
+                raise UsageError(f"{path}: data must be text, got {value!r}")
+            settings[name] = value
+            continue
+        if name == "sparsity":
+            name, value = "density", density_of(value)
+        if name not in BY_NAME:
+            known = ", ".join(["data", *BY_NAME])
+            raise UsageError(f"{path}: unknown setting {key!r}; known: {known}")
+        try:
+            settings[name] = BY_NAME[name].check(value)
+        except UsageError as error:
+            raise UsageError(f"{path}: {error}") from None
+    return settings
+
+
+def density_of(sparsity: Any) -> float:
+    """The density that leaves out a given share of the weights."""
+    if not isinstance(sparsity, int | float) or isinstance(sparsity, bool):
+        raise UsageError(f"--sparsity must be a number, got {sparsity!r}")
+    if not 0 <= sparsity < 1:
+        raise UsageError(f"--sparsity must be at least 0 and below 1, got {sparsity}")
+    return round(1.0 - float(sparsity), 12)  # 1 - 0.9 is 0.1, not 0.0999...98
+
+
+def make_config(
+    data: str | None, given: dict[str, Any], file: dict[str, Any]
+) -> Config:
+    """Settings from the command line over a file over defaults.
+
+    Parameters
+    ----------
+    data : str or None
+        DATA of the command line.
+    given : dict
+        Checked options of the command line.
+    file : dict
+        What `read_toml` returned, or nothing.
+    """
+    settings = {option.name: option.default for option in OPTIONS}
+    settings["keep_dense"] = list(settings["keep_dense"])
+    chosen = {name: value for name, value in file.items() if name != "data"}
+    chosen.update(given)
+    settings.update(chosen)
+    data = data if data is not None else file.get("data")
+    if data is None:
+        raise UsageError(
+            "DATA is missing: a built-in name such as digits, or a path to a file"
+        )
+    if settings["lr"] is None:
+        settings["lr"] = 0.05 if settings["optimizer"] == "sgd" else 0.001
+    warning = ""
+    if settings["method"] == "dense":
+        if settings["density"] not in (None, 1.0):
+            warning = (
+                f"method dense trains every weight; density {settings['density']:g} is "
+                "ignored"
+            )
+        settings["density"] = 1.0
+    elif settings["density"] is None:
+        settings["density"] = 0.1
+    return Config(data, settings, set(chosen), warning)

@@ -1,0 +1,126 @@
+"""From the words of the command line to a command and an exit status."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+from sparsenn.cli.errors import UsageError
+from sparsenn.cli.options import Option
+from sparsenn.cli.output import one_line
+
+OK, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
+
+_THREADS = Option("threads", "int", None, "", low=1, high=4096)
+
+
+class _Parser(argparse.ArgumentParser):
+    """Reports bad usage as an exception, so that it becomes one line."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message} (see {self.prog} --help)")
+
+
+def _parser() -> _Parser:
+    import sparsenn
+    from sparsenn.cli import demo, doctor, evaluate, inspect, train
+
+    parser = _Parser(
+        prog="sparsenn",
+        description="Neural networks whose weights exist only where a connection exists.",
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "--version", action="version", version=f"sparsenn {sparsenn.__version__}"
+    )
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    modules: dict[str, Any] = {
+        "demo": demo,
+        "train": train,
+        "evaluate": evaluate,
+        "inspect": inspect,
+        "doctor": doctor,
+    }
+    for name, module in modules.items():
+        command = commands.add_parser(
+            name,
+            help=module.HELP,
+            description=module.DESCRIPTION,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
+        module.add_arguments(command)
+        command.add_argument(
+            "--threads",
+            type=_THREADS.parse,
+            metavar="N",
+            help="threads to compute with (default: all that this process may use); "
+            "results do not depend on it",
+        )
+        command.add_argument(
+            "--quiet", action="store_true", help="no progress on standard error"
+        )
+        command.add_argument(
+            "--json", action="store_true", help="one JSON object on standard output"
+        )
+        command.set_defaults(run=module.run)
+    return parser
+
+
+def dispatch(argv: Sequence[str] | None = None) -> int:
+    """Parses, runs, and turns every outcome into an exit status."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    name = "sparsenn"
+    try:
+        args = _parser().parse_args(words)
+        name = f"sparsenn {args.command}"
+        return _run(args)
+    except SystemExit as stop:  # --help and --version
+        return int(stop.code or 0)
+    except KeyboardInterrupt:
+        _say(f"{name}: interrupted")
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read standard output has left; keep the interpreter from flushing.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+    except Exception as error:
+        usage = _is_usage(error)
+        if os.environ.get("SPARSENN_DEBUG"):
+            raise
+        text = one_line(error)
+        if not usage and not isinstance(error, OSError | ArithmeticError):
+            kind = type(error).__name__
+            text = f"{kind}: {text} (SPARSENN_DEBUG=1 shows where)"
+        _say(f"{name}: error: {text}")
+        return USAGE if usage else FAILED
+
+
+def _run(args: argparse.Namespace) -> int:
+    if args.threads is None:
+        return int(args.run(args))
+    import sparsenn
+
+    before = sparsenn.get_num_threads()
+    sparsenn.set_num_threads(args.threads)
+    try:
+        return int(args.run(args))
+    finally:
+        sparsenn.set_num_threads(before)
+
+
+def _is_usage(error: Exception) -> bool:
+    if isinstance(error, UsageError):
+        return True
+    from sparsenn.data import DataError
+    from sparsenn.export.safetensors import FormatError
+    from sparsenn.train import ResumeError
+
+    return isinstance(error, FormatError | DataError | ResumeError)
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)

@@ -1,0 +1,106 @@
+"""`sparsenn evaluate`: loss and accuracy of a saved model."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from typing import Any
+
+from sparsenn.cli.errors import UsageError
+from sparsenn.cli.output import count, one_line, peak_rss_bytes, percent, print_json
+from sparsenn.cli.prepare import load_data
+from sparsenn.cli.rundir import RunDirectory, model_path
+
+HELP = "measure a saved model on data"
+DESCRIPTION = """\
+Measures a saved model on the test part of a data set (or its training part). The input
+is scaled as it was in training, which the model file says."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds what this command takes."""
+    parser.add_argument(
+        "model", metavar="RUN|FILE", help="directory of a run, or a model file"
+    )
+    parser.add_argument(
+        "data",
+        nargs="?",
+        metavar="DATA",
+        help="a built-in name or a path (default: the data of the run)",
+    )
+    parser.add_argument(
+        "--part", choices=("test", "train"), default="test", help="default: test"
+    )
+    parser.add_argument("--label", metavar="NAME", help="CSV column of the class")
+    parser.add_argument("--labels", metavar="FILE", help="classes of a sparse .npz")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Runs the command; returns the exit status."""
+    from sparsenn.export.model import read_model
+    from sparsenn.train import evaluate
+    from sparsenn.train.cost import connections
+
+    path = model_path(args.model)
+    file = read_model(path)
+    settings = {"label": args.label, "labels": args.labels}
+    name = args.data
+    if name is None:
+        run_config = RunDirectory(args.model)
+        if not run_config.config.exists():
+            raise UsageError("DATA is missing: a built-in name such as digits, or a path")
+        config = run_config.read_config()
+        name = config.data
+        settings = {key: settings[key] or config.settings[key] for key in settings}
+    model = file.build()
+    classes = file.extra.get("classes")
+    data = load_data(name, settings, tuple(classes) if classes else None)
+    x, y = (
+        (data.x_test, data.y_test)
+        if args.part == "test"
+        else (data.x_train, data.y_train)
+    )
+    _check_fits(file, data, str(path))
+    began = time.perf_counter()
+    try:
+        measured = evaluate(model, x, y, scaling=file.scaling)
+    except ValueError as error:
+        raise UsageError(f"{path}: {one_line(error)}") from error
+    nnz, positions = connections(model)
+    result: dict[str, Any] = {
+        "accuracy": measured["accuracy"],
+        "loss": measured["loss"],
+        "samples": int(x.shape[0]),
+        "part": args.part,
+        "nnz": nnz,
+        "density": nnz / positions if positions else 0.0,
+        "seconds": time.perf_counter() - began,
+        "peak_rss_bytes": peak_rss_bytes(),
+        "model": str(path),
+        "data": name,
+    }
+    if args.json:
+        print_json(result)
+    else:
+        print(
+            f"{args.part} accuracy {percent(result['accuracy'])}, loss "
+            f"{result['loss']:.4f} on {count(result['samples'])} samples "
+            f"({count(nnz)} connections)"
+        )
+    return 0
+
+
+def _check_fits(file: Any, data: Any, path: str) -> None:
+    """UsageError if the first weight takes another number of features."""
+    if not file.parameters:
+        return
+    n_in = next(iter(file.parameters.values()))["shape"][1]
+    n_out = list(file.parameters.values())[-1]["shape"][0]
+    if n_in != data.n_features:
+        raise UsageError(
+            f"{path} takes {n_in} features, {data.name} has {data.n_features}"
+        )
+    if data.n_classes > n_out:
+        raise UsageError(
+            f"{path} tells {n_out} classes apart, {data.name} has {data.n_classes}"
+        )

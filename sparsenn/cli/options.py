@@ -1,0 +1,198 @@
+"""The options of `sparsenn train`: one table for the command line and TOML files."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from sparsenn.cli.errors import UsageError
+
+METHODS = ("dense", "static", "set")
+LATER_METHODS = (
+    "dsr", "snfs", "rigl", "gradient-flow", "cs", "deepr", "mest", "granet", "gmp",
+    "srigl",
+)  # fmt: skip
+STARTS = ("uniform", "er", "erk")
+LATER_STARTS = ("igq", "magnitude", "snip", "force", "grasp", "synflow")
+
+
+@dataclass(frozen=True)
+class Option:
+    """One setting of a run: its name, what it may be, and what it means.
+
+    Attributes
+    ----------
+    name : str
+        With dashes on the command line and underscores in TOML.
+    kind : {"int", "float", "text", "names"}
+        ``names`` is a comma-separated list.
+    default : object
+        None where it is derived later; the help says how.
+    help : str
+        One line.
+    low, high : float
+        Bounds, included unless `above` or `below` say that they are not.
+    choices, later : tuple of str
+        Allowed words, and words that are known but not built yet.
+    """
+
+    name: str
+    kind: str
+    default: Any
+    help: str
+    low: float = -math.inf
+    high: float = math.inf
+    above: bool = False
+    below: bool = False
+    choices: tuple[str, ...] = ()
+    later: tuple[str, ...] = ()
+    metavar: str | None = None
+
+    @property
+    def flag(self) -> str:
+        """The option on the command line."""
+        return "--" + self.name.replace("_", "-")
+
+    def parse(self, text: str) -> Any:
+        """The value of a word of the command line."""
+        if self.kind == "int":
+            try:
+                value: Any = int(text)
+            except ValueError:
+                raise UsageError(
+                    f"{self.flag} must be an integer, got {text!r}"
+                ) from None
+        elif self.kind == "float":
+            try:
+                value = float(text)
+            except ValueError:
+                raise UsageError(f"{self.flag} must be a number, got {text!r}") from None
+        elif self.kind == "names":
+            value = [part.strip() for part in text.split(",") if part.strip()]
+        else:
+            value = text
+        return self.check(value)
+
+    def check(self, value: Any) -> Any:
+        """The value, converted to its kind; UsageError if it is not allowed."""
+        if self.kind == "float" and type(value) is int:
+            value = float(value)
+        if self.kind == "names" and isinstance(value, str):
+            return self.parse(value)
+        wanted: dict[str, tuple[type, str]] = {
+            "int": (int, "an integer"),
+            "float": (float, "a number"),
+            "text": (str, "text"),
+            "names": (list, "a list of names"),
+        }
+        kind, words = wanted[self.kind]
+        if not isinstance(value, kind) or isinstance(value, bool):
+            raise UsageError(f"{self.flag} must be {words}, got {value!r}")
+        if self.kind == "names":
+            if not all(isinstance(item, str) for item in value):
+                raise UsageError(f"{self.flag} must be {words}, got {value!r}")
+            return value
+        if self.kind in ("int", "float"):
+            self._check_bounds(value)
+        if self.choices and value not in self.choices:
+            allowed = ", ".join(self.choices)
+            if value in self.later:
+                raise UsageError(
+                    f"{self.flag} {value} is not available yet; available: {allowed}"
+                )
+            raise UsageError(f"{self.flag} must be one of {allowed}; got {value!r}")
+        return value
+
+    def _check_bounds(self, value: float) -> None:
+        low_ok = value > self.low if self.above else value >= self.low
+        high_ok = value < self.high if self.below else value <= self.high
+        if low_ok and high_ok and math.isfinite(value):
+            return
+        bounds = []
+        if self.low > -math.inf:
+            bounds.append(f"{'above' if self.above else 'at least'} {self.low:g}")
+        if self.high < math.inf:
+            bounds.append(f"{'below' if self.below else 'at most'} {self.high:g}")
+        allowed = " and ".join(bounds) or "finite"
+        raise UsageError(f"{self.flag} must be {allowed}, got {value}")
+
+
+OPTIONS: tuple[Option, ...] = (
+    Option("arch", "text", None, "sizes of the layers, such as 784-300-100-10"
+           " (default: two hidden layers of 300 and 100)"),
+    Option("method", "text", "set", "how connections are chosen while training",
+           choices=METHODS, later=LATER_METHODS),
+    Option("init", "text", "erk", "how layers share the connections at the start",
+           choices=STARTS, later=LATER_STARTS),
+    Option("density", "float", None, "share of all weights that exist, over the whole"
+           " network (default 0.1)", low=0, high=1, above=True),
+    Option("keep_dense", "names", [], "layers that stay dense: first, last or their"
+           " numbers from 0, separated by commas", metavar="LAYERS"),
+    Option("activation", "text", "relu", "of the hidden layers"),
+    Option("dropout", "float", 0.0, "share of hidden activations dropped", low=0, high=1,
+           below=True),
+    Option("epochs", "int", 10, "passes over the training data", low=1, high=2**31 - 1),
+    Option("batch_size", "int", 128, "samples a step", low=1, high=2**31 - 1),
+    Option("optimizer", "text", "sgd", "how values are stepped",
+           choices=("sgd", "adam", "adamw")),
+    Option("lr", "float", None, "learning rate (default 0.05; adam and adamw 0.001)",
+           low=0, above=True),
+    Option("momentum", "float", 0.9, "of sgd", low=0, high=1, below=True),
+    Option("weight_decay", "float", 0.0, "L2 penalty (adamw: decoupled)", low=0),
+    Option("schedule", "text", "cosine", "of the learning rate over the run",
+           choices=("constant", "cosine", "linear", "step")),
+    Option("clip", "float", None, "bound on the global norm of the gradient", low=0,
+           above=True, metavar="NORM"),
+    Option("scale", "text", "unit", "of the input: unit (uint8 / 255), standard or none",
+           choices=("unit", "standard", "none")),
+    Option("val_fraction", "float", 0.0, "share of the training data held out to choose"
+           " the best epoch", low=0, high=1, below=True),
+    Option("drop_fraction", "float", 0.3, "share of connections exchanged an update",
+           low=0, high=1, below=True),
+    Option("drop_mode", "text", "sign", "which connections set drops",
+           choices=("sign", "magnitude", "article")),
+    Option("newborn", "text", "zero", "value of a connection that set grows",
+           choices=("zero", "resample")),
+    Option("update_every", "int", None, "steps between updates of the topology"
+           " (default: one epoch)", low=1, metavar="STEPS"),
+    Option("seed", "int", 0, "of everything random", low=0, high=2**64 - 1),
+    Option("dtype", "text", "float32", "of weights and activations",
+           choices=("float32", "float64")),
+    Option("label", "text", None, "CSV column that holds the class (default: the last)",
+           metavar="NAME"),
+    Option("labels", "text", None, "file of the classes beside a SciPy sparse .npz",
+           metavar="FILE"),
+)  # fmt: skip
+
+BY_NAME: dict[str, Option] = {option.name: option for option in OPTIONS}
+
+
+def converter(option: Option) -> Callable[[str], Any]:
+    """The option's parser as argparse's `type`."""
+
+    def convert(text: str) -> Any:
+        return option.parse(text)
+
+    convert.__name__ = option.kind
+    return convert
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the table to a parser; options not given do not appear in its result."""
+    for option in OPTIONS:
+        text = option.help.replace("%", "%%")
+        if option.default not in (None, []):
+            text += f" (default {option.default})"
+        if option.choices:
+            text += ": " + ", ".join(option.choices)
+        parser.add_argument(
+            option.flag,
+            dest=option.name,
+            type=converter(option),
+            default=argparse.SUPPRESS,
+            metavar=option.metavar or option.name.rsplit("_", 1)[-1].upper(),
+            help=text,
+        )

@@ -1,0 +1,164 @@
+"""From settings to everything that `fit` takes, checked before anything is written."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sparsenn.cli.config import Config
+from sparsenn.cli.errors import UsageError
+from sparsenn.cli.output import one_line
+
+
+@dataclass
+class Prepared:
+    """What a run trains with.
+
+    Attributes
+    ----------
+    arch : str
+        The architecture with all of its sizes.
+    data, model, optimizer, schedule, topology
+        As `fit` takes them.
+    """
+
+    arch: str
+    data: Any
+    model: Any
+    optimizer: Any
+    schedule: Any
+    topology: Any
+
+
+def load_data(
+    name: str, settings: dict[str, Any], classes: tuple[str, ...] | None = None
+) -> Any:
+    """The data set of a name or path; UsageError says what is wrong with it."""
+    from sparsenn import data
+
+    options = {"label": settings.get("label"), "labels": settings.get("labels")}
+    if classes:
+        options["classes"] = classes
+    try:
+        return data.load(name, **options).validate()
+    except ImportError as error:
+        raise UsageError(one_line(error)) from error
+    except (ValueError, OSError) as error:
+        raise UsageError(one_line(error)) from error
+
+
+def absolute(data: str) -> str:
+    """A path made absolute, so that a run finds its data from anywhere."""
+    looks_like_path = os.sep in data or Path(data).suffix != ""
+    return os.path.abspath(data) if looks_like_path and Path(data).exists() else data
+
+
+def keep_dense(names: list[str], n_layers: int) -> list[int]:
+    """Numbers of the layers that ``first,last,2`` names."""
+    numbers = []
+    for name in names:
+        if name in ("first", "last"):
+            numbers.append(0 if name == "first" else n_layers - 1)
+            continue
+        try:
+            number = int(name)
+        except ValueError:
+            number = n_layers
+        if not -n_layers <= number < n_layers:
+            raise UsageError(
+                f"--keep-dense takes first, last or numbers from 0 to {n_layers - 1}, "
+                f"got {name!r}"
+            )
+        numbers.append(number % n_layers)
+    return sorted(set(numbers))
+
+
+def prepare(config: Config) -> Prepared:
+    """Loads the data and builds model, optimiser, schedule and topology.
+
+    Raises
+    ------
+    UsageError
+        If anything that was asked cannot be done.
+    """
+    settings = config.settings
+    loaded = load_data(config.data, settings)
+    n_features, n_classes = loaded.n_features, loaded.n_classes
+    arch = settings["arch"] or f"{n_features}-300-100-{n_classes}"
+    try:
+        return _build(config, loaded, arch)
+    except (ValueError, TypeError) as error:
+        raise UsageError(one_line(error)) from error
+
+
+def _build(config: Config, data: Any, arch: str) -> Prepared:
+    from sparsenn import models, topology
+    from sparsenn.train.feed import validation_size
+
+    settings = config.settings
+    n = int(data.x_train.shape[0])
+    n_train = n - validation_size(n, settings["val_fraction"])
+    steps_per_epoch = -(-n_train // settings["batch_size"])
+    total_steps = steps_per_epoch * settings["epochs"]
+    n_layers = len(models.parse_sizes(arch)) - 1
+    model = models.build(
+        arch,
+        data.n_features,
+        data.n_classes,
+        settings["density"],
+        init=settings["init"],
+        keep_dense=keep_dense(settings["keep_dense"], n_layers),
+        activation=settings["activation"],
+        dropout=settings["dropout"],
+        seed=settings["seed"],
+        dtype=np.dtype(settings["dtype"]),
+    )
+    optimizer = make_optimizer(settings, model)
+    options: dict[str, Any] = {}
+    if settings["method"] == "set":
+        options = {
+            "drop_fraction": settings["drop_fraction"],
+            "drop": settings["drop_mode"],
+            "newborn": settings["newborn"],
+            "every": settings["update_every"],
+            "seed": settings["seed"],
+        }
+    updater = topology.make(
+        settings["method"],
+        model.parameters(),
+        optimizer,
+        steps_per_epoch=steps_per_epoch,
+        **options,
+    )
+    schedule = make_schedule(settings["schedule"], settings["lr"], total_steps)
+    return Prepared(arch, data, model, optimizer, schedule, updater)
+
+
+def make_optimizer(settings: dict[str, Any], model: Any) -> Any:
+    """The optimiser of ``--optimizer``."""
+    from sparsenn import optim
+
+    parameters = model.parameters()
+    common = {"lr": settings["lr"], "weight_decay": settings["weight_decay"]}
+    if settings["optimizer"] == "sgd":
+        return optim.SGD(parameters, momentum=settings["momentum"], **common)
+    if settings["optimizer"] == "adam":
+        return optim.Adam(parameters, **common)
+    return optim.AdamW(parameters, **common)
+
+
+def make_schedule(name: str, lr: float, total_steps: int) -> Any:
+    """The schedule of ``--schedule`` over a run."""
+    from sparsenn import optim
+
+    if name == "cosine":
+        return optim.Cosine(lr, total_steps)
+    if name == "linear":
+        return optim.Linear(lr, total_steps)
+    if name == "step":
+        return optim.Step(lr, (total_steps // 2, total_steps * 3 // 4))
+    return optim.Constant(lr)

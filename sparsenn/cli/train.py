@@ -1,0 +1,271 @@
+"""`sparsenn train`: one network, one method, one data set."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from sparsenn.cli.config import Config, density_of, make_config, read_toml
+from sparsenn.cli.errors import UsageError
+from sparsenn.cli.options import BY_NAME, Option, add_options
+from sparsenn.cli.output import count, one_line, peak_rss_bytes, percent, print_json, size
+from sparsenn.cli.prepare import Prepared, absolute, prepare
+from sparsenn.cli.rundir import RunDirectory, default_path
+
+HELP = "train a network and keep the run in a directory"
+DESCRIPTION = """\
+Trains a network and keeps the run in a directory: model.safetensors,
+checkpoint.safetensors, config.toml, history.json and, with matplotlib, pictures.
+The same command gives the same model, byte for byte, for any number of threads and
+also when it was killed and resumed."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds what this command takes."""
+    parser.add_argument(
+        "data",
+        nargs="?",
+        metavar="DATA",
+        help="a built-in name (digits, mnist, fashion-mnist, cifar10, ...) or a path: "
+        "directory of IDX files, .csv, .npz, .svm, .mat",
+    )
+    add_options(parser)
+    parser.add_argument(
+        "--sparsity",
+        default=argparse.SUPPRESS,
+        metavar="SPARSITY",
+        type=_sparsity,
+        help="1 - density, instead of it",
+    )
+    parser.add_argument(
+        "--config", metavar="FILE", help="settings from a TOML file; options win over it"
+    )
+    parser.add_argument(
+        "--out",
+        metavar="RUN",
+        help="directory of the run (default runs/DATA-METHOD-seedSEED, numbered)",
+    )
+    parser.add_argument(
+        "--resume",
+        nargs="?",
+        const=True,
+        metavar="RUN",
+        help="go on from the last checkpoint of RUN (or of --out); a run that was not "
+        "begun is begun",
+    )
+    parser.add_argument(
+        "--overwrite", action="store_true", help="replace a run that --out holds"
+    )
+    parser.add_argument(
+        "--checkpoint-every",
+        type=Option("checkpoint_every", "int", None, "", low=1).parse,
+        metavar="STEPS",
+        help="also save a checkpoint after so many steps (default: after every epoch)",
+    )
+
+
+def _sparsity(text: str) -> float:
+    try:
+        return density_of(float(text))
+    except ValueError:
+        raise UsageError(f"--sparsity must be a number, got {text!r}") from None
+
+
+def run(args: argparse.Namespace) -> int:
+    """Runs the command; returns the exit status."""
+    config, directory, resuming = _plan(args)
+    prepared = prepare(config)
+    config.settings["arch"] = prepared.arch
+    start = _checkpoint(directory) if resuming else None
+    if config.warning and not args.quiet:
+        print(f"sparsenn train: warning: {config.warning}", file=sys.stderr)
+    if start is None:
+        if args.overwrite:
+            directory.clear()
+        try:
+            directory.create(config)
+        except OSError as error:
+            raise UsageError(f"--out {directory.path}: {one_line(error)}") from error
+    if not args.quiet:
+        print(prepared.data.describe(), file=sys.stderr)
+    result = _train(prepared, config, directory, start, args)
+    if args.json:
+        print_json(result)
+    else:
+        _report(result)
+    return 0
+
+
+def _given(args: argparse.Namespace) -> dict[str, Any]:
+    given = {name: getattr(args, name) for name in BY_NAME if hasattr(args, name)}
+    if hasattr(args, "sparsity"):
+        if "density" in given:
+            raise UsageError("give --density or --sparsity, not both")
+        given["density"] = args.sparsity
+    return given
+
+
+def _plan(args: argparse.Namespace) -> tuple[Config, RunDirectory, bool]:
+    """Settings, directory, and whether there may be a checkpoint to go on from."""
+    given = _given(args)
+    data = None if args.data is None else absolute(args.data)
+    if args.resume is not None:
+        return _plan_resume(args, data, given)
+    config = make_config(data, given, read_toml(args.config) if args.config else {})
+    if args.out is None:
+        settings = config.settings
+        out = default_path(config.data, settings["method"], settings["seed"])
+    else:
+        out = Path(args.out)
+    directory = RunDirectory(out)
+    if not (args.overwrite and out.is_dir()):
+        directory.check_new()
+    return config, directory, False
+
+
+def _plan_resume(
+    args: argparse.Namespace, data: str | None, given: dict[str, Any]
+) -> tuple[Config, RunDirectory, bool]:
+    if args.overwrite:
+        raise UsageError("--resume goes on and --overwrite starts anew; give one of them")
+    named = args.resume is not True
+    if named and args.out is not None and Path(args.out) != Path(args.resume):
+        raise UsageError(f"--resume {args.resume} and --out {args.out} are two runs")
+    if not named and args.out is None:
+        raise UsageError("--resume needs the run: --resume RUN, or --out RUN beside it")
+    directory = RunDirectory(args.resume if named else args.out)
+    file = read_toml(args.config) if args.config else {}
+    if not directory.config.exists() and not named:
+        directory.check_new()
+        return make_config(data, given, file), directory, True
+    config = directory.read_config()
+    asked = {**{k: v for k, v in file.items() if k != "data"}, **given}
+    data = data if data is not None else file.get("data")
+    if asked or data is not None:
+        wanted = make_config(data or config.data, asked, {})
+        different = wanted.differences(config)
+        if different:
+            raise UsageError(
+                f"{directory.path}: cannot resume with other settings: "
+                + ", ".join(different)
+            )
+    return config, directory, True
+
+
+def _checkpoint(directory: RunDirectory) -> Any:
+    """The checkpoint to go on from; None if the run was killed before its first."""
+    from sparsenn.train import load_checkpoint
+
+    if not directory.checkpoint.exists():
+        return None
+    return load_checkpoint(directory.checkpoint)
+
+
+def _train(
+    prepared: Prepared,
+    config: Config,
+    directory: RunDirectory,
+    start: Any,
+    args: argparse.Namespace,
+) -> dict[str, Any]:
+    from sparsenn import train
+    from sparsenn.cli.pictures import InputConnections, draw_run
+    from sparsenn.export.model import save
+
+    settings = config.settings
+    began = time.perf_counter()
+    inputs = InputConnections()
+    callbacks: list[train.Callback] = [inputs]
+    best = None
+    if settings["val_fraction"]:
+        best = train.EarlyStopping("val_accuracy", patience=None, restore_best=True)
+        callbacks.append(best)
+    if not args.quiet:
+        callbacks.append(train.ProgressBar())
+    callbacks.append(
+        train.Checkpoint(directory.checkpoint, every_steps=args.checkpoint_every)
+    )
+    with train.InterruptBetweenSteps() as interrupt:
+        history = train.fit(
+            prepared.model,
+            prepared.data,
+            epochs=settings["epochs"],
+            batch_size=settings["batch_size"],
+            optimizer=prepared.optimizer,
+            schedule=prepared.schedule,
+            topology=prepared.topology,
+            scaling=settings["scale"],
+            seed=settings["seed"],
+            callbacks=[*callbacks, interrupt],
+            val_fraction=settings["val_fraction"],
+            clip_grad_norm=settings["clip"],
+            start=start,
+        )
+        extra = {"classes": list(prepared.data.classes)}
+        save(prepared.model, directory.model, scaling=history.scaling, extra=extra)
+        history.save(directory.history)
+        pictures = draw_run(
+            directory.path, history, prepared.model, inputs.before, prepared.data.shape
+        )
+    return _result(
+        prepared, config, directory, history, best, time.perf_counter() - began, pictures
+    )
+
+
+def _result(
+    prepared: Prepared,
+    config: Config,
+    directory: RunDirectory,
+    history: Any,
+    best: Any,
+    seconds: float,
+    pictures: list[Path],
+) -> dict[str, Any]:
+    from sparsenn.train.cost import connections, layer_table
+
+    row = history.last
+    if best is not None and best.best_epoch:
+        row = history.rows[best.best_epoch - 1]
+    nnz, positions = connections(prepared.model)
+    result = {
+        "accuracy": row.get("test_accuracy"),
+        "loss": row.get("test_loss"),
+        "nnz": nnz,
+        "density": nnz / positions,
+        "epochs": len(history),
+        "epoch": row["epoch"],
+        "seconds": seconds,
+        "train_seconds": history.seconds,
+        "train_flops": history.last["train_flops"],
+        "peak_rss_bytes": peak_rss_bytes(),
+        "seed": config.settings["seed"],
+        "data": config.data,
+        "arch": prepared.arch,
+        "method": config.settings["method"],
+        "init": config.settings["init"],
+        "layers": layer_table(prepared.model),
+        "model_bytes": directory.model.stat().st_size,
+        "out": str(directory.path),
+        "files": [directory.model.name, *(path.name for path in pictures)],
+    }
+    if best is not None:
+        result["val_accuracy"] = row["val_accuracy"]
+    return result
+
+
+def _report(result: dict[str, Any]) -> None:
+    where = ""
+    if "val_accuracy" in result:
+        where = (
+            f" in epoch {result['epoch']}, the best of {result['epochs']} on the "
+            f"validation part ({percent(result['val_accuracy'])})"
+        )
+    print(f"test accuracy {percent(result['accuracy'])}{where}")
+    print(
+        f"{count(result['nnz'])} connections ({percent(result['density'])} of dense), "
+        f"{size(result['model_bytes'])} file, {result['seconds']:.1f} s"
+    )
+    print(f"{result['out']}: {', '.join(result['files'])}")

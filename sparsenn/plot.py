@@ -1,0 +1,266 @@
+"""Pictures of training and of what a network connects to.
+
+Matplotlib (``pip install 'sparsenn[plot]'``) is imported when a picture is drawn, and
+only its object interface is used: no figure is registered, no backend is chosen and no
+setting of the caller's changes.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from io import BytesIO
+from typing import Any
+
+import numpy as np
+
+#: Okabe and Ito's colours, told apart with every common colour-vision deficiency.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+_MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+_GREY = "#555555"
+
+
+def available() -> bool:
+    """Whether matplotlib can be imported."""
+    try:
+        import matplotlib  # noqa: F401
+    except ImportError:
+        return False
+    return True
+
+
+def figure(width: float, height: float) -> Any:
+    """An unregistered matplotlib figure of a size in inches.
+
+    Raises
+    ------
+    ImportError
+        If matplotlib is missing; says how to get it.
+    """
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise ImportError(
+            "pictures need matplotlib: pip install 'sparsenn[plot]'"
+        ) from error
+    fig = Figure(figsize=(width, height), layout="constrained", facecolor="white")
+    FigureCanvasAgg(fig)
+    return fig
+
+
+def save(fig: Any, path: str | os.PathLike[str], dpi: int = 120) -> None:
+    """Writes a figure as PNG, whole or not at all, the same bytes for the same figure."""
+    from sparsenn.files import atomic_write
+
+    buffer = BytesIO()
+    fig.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None})
+    with atomic_write(path) as file:
+        file.write(buffer.getvalue())
+
+
+def curves(
+    series: Mapping[str, tuple[Sequence[float], Sequence[float]]],
+    *,
+    xlabel: str = "epoch",
+    ylabel: str = "test accuracy",
+    title: str = "",
+    percent: bool = True,
+    ax: Any = None,
+) -> Any:
+    """One line a series, named at its right end.
+
+    Parameters
+    ----------
+    series : mapping of str to (x, y)
+        For example the epochs and test accuracies of each network.
+    xlabel, ylabel, title : str
+        What the axes show.
+    percent : bool
+        Values of y are fractions, shown as percentages.
+    ax : matplotlib Axes, optional
+        Where to draw; a new figure by default.
+
+    Returns
+    -------
+    matplotlib Figure
+    """
+    fig = figure(6.4, 4.0) if ax is None else ax.figure
+    ax = fig.add_subplot() if ax is None else ax
+    ends = []
+    for i, (name, (x, y)) in enumerate(series.items()):
+        colour = COLOURS[i % len(COLOURS)]
+        values = np.asarray(y, dtype=float) * (100 if percent else 1)
+        every = max(1, len(values) // 10)
+        ax.plot(x, values, color=colour, linewidth=1.8, marker=_MARKERS[i % 7],
+                markersize=4.5, markevery=every, label=name)  # fmt: skip
+        if len(values):
+            ends.append((float(values[-1]), name, colour))
+    low, high = _focus([np.asarray(y, dtype=float) for _, y in series.values()])
+    scale = 100 if percent else 1
+    ax.set_ylim(low * scale, high * scale)
+    _label_ends(ax, ends)
+    ax.set_xlabel(xlabel)
+    ax.set_ylabel(f"{ylabel} (%)" if percent else ylabel)
+    ax.xaxis.get_major_locator().set_params(integer=True)
+    _plain(ax, title)
+    ax.grid(axis="y", color="#e6e6e6", linewidth=0.8)
+    ax.set_axisbelow(True)
+    return fig
+
+
+def _focus(columns: list[np.ndarray]) -> tuple[float, float]:
+    """Limits of y that show where the curves end up, not only where they start."""
+    finite = [column[np.isfinite(column)] for column in columns]
+    finite = [column for column in finite if column.size]
+    if not finite:
+        return 0.0, 1.0
+    late = np.concatenate([column[min(1, column.size - 1) :] for column in finite])
+    low, high = float(late.min()), float(late.max())
+    pad = max(0.08 * (high - low), 0.002)
+    return low - pad, high + pad
+
+
+def _label_ends(ax: Any, ends: list[tuple[float, str, str]]) -> None:
+    """Names at the lines' right ends, moved apart where they would overlap."""
+    low, high = ax.get_ylim()
+    gap = 0.062 * (high - low)
+    placed = -np.inf
+    for value, name, colour in sorted(ends):
+        placed = max(value, placed + gap)
+        ax.annotate(name, xy=(1.0, placed), xycoords=ax.get_yaxis_transform(),
+                    xytext=(6, 0), textcoords="offset points", color=colour,
+                    va="center", ha="left", fontsize=10)  # fmt: skip
+
+
+def _plain(ax: Any, title: str) -> None:
+    for side in ("top", "right"):
+        ax.spines[side].set_visible(False)
+    for side in ("left", "bottom"):
+        ax.spines[side].set_color(_GREY)
+    ax.tick_params(colors=_GREY, labelcolor="black")
+    if title:
+        ax.set_title(title, loc="left", fontsize=11)
+
+
+def connections_per_input(pattern: Any) -> np.ndarray:
+    """How many connections leave each input of a layer.
+
+    Parameters
+    ----------
+    pattern : SparsePattern
+        Of shape (n_out, n_in).
+
+    Returns
+    -------
+    array of int, shape (n_in,)
+    """
+    n_rows, n_cols = pattern.shape
+    if pattern.is_full:
+        return np.full(n_cols, n_rows, dtype=np.int64)
+    return np.bincount(pattern.positions()[1], minlength=n_cols)
+
+
+def pixel_maps(
+    maps: Mapping[str, np.ndarray],
+    *,
+    title: str = "",
+    label: str = "connections of the pixel",
+    axes: Sequence[Any] | None = None,
+) -> Any:
+    """Maps of the input side by side on one colour scale.
+
+    Parameters
+    ----------
+    maps : mapping of str to array (height, width)
+        For example connections per pixel before and after training.
+    title, label : str
+        Above the maps, and beside the colour scale.
+    axes : sequence of matplotlib Axes, optional
+        One a map, of one figure; a new figure by default.
+
+    Returns
+    -------
+    matplotlib Figure
+    """
+    if axes is None:
+        fig = figure(3.0 * len(maps) + 0.9, 3.2)
+        axes = [fig.add_subplot(1, len(maps), i + 1) for i in range(len(maps))]
+        if title:
+            fig.suptitle(title, x=0.02, ha="left", fontsize=11)
+    fig = axes[0].figure
+    top = max((float(np.max(image)) for image in maps.values()), default=1.0)
+    shown = None
+    for ax, (name, image) in zip(axes, maps.items(), strict=True):
+        shown = ax.imshow(image, cmap="cividis", vmin=0, vmax=max(top, 1),
+                          interpolation="nearest")  # fmt: skip
+        ax.set_title(name, loc="left", fontsize=10)
+        ax.set_xticks([])
+        ax.set_yticks([])
+        for spine in ax.spines.values():
+            spine.set_visible(False)
+    if shown is not None:
+        bar = fig.colorbar(shown, ax=list(axes), shrink=0.9, pad=0.02)
+        bar.set_label(label)
+        bar.outline.set_visible(False)
+        bar.ax.tick_params(color=_GREY)
+        bar.ax.yaxis.get_major_locator().set_params(integer=True)
+    return fig
+
+
+def layer_densities(
+    names: Sequence[str],
+    densities: Sequence[float],
+    counts: Sequence[int],
+    *,
+    title: str = "",
+) -> Any:
+    """A bar a layer: which share of its weights exists, and how many those are.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Layers from the input on.
+    densities : sequence of float
+        In [0, 1].
+    counts : sequence of int
+        Connections, written beside the bars.
+    title : str
+        Above the bars.
+
+    Returns
+    -------
+    matplotlib Figure
+    """
+    fig = figure(6.4, 0.9 + 0.42 * max(len(names), 1))
+    ax = fig.add_subplot()
+    at = np.arange(len(names))
+    values = 100 * np.asarray(densities, dtype=float)
+    ax.barh(at, values, color=COLOURS[0], height=0.62)
+    for y, value, number in zip(at, values, counts, strict=True):
+        ax.annotate(f"{number:,}", xy=(value, y), xytext=(4, 0), va="center",
+                    textcoords="offset points", fontsize=9, color=_GREY)  # fmt: skip
+    ax.set_yticks(at, labels=list(names))
+    ax.invert_yaxis()
+    ax.set_xlim(0, min(max(float(values.max(initial=1.0)) * 1.18, 1.0), 118.0))
+    ax.set_xlabel("density (%), with the number of connections")
+    _plain(ax, title)
+    ax.tick_params(axis="y", length=0)
+    return fig
+
+
+def image_shape(shape: Sequence[int]) -> tuple[int, int] | None:
+    """Height and width if a sample's shape is that of a grey or colour image."""
+    if len(shape) == 2 and min(shape) > 1:
+        return int(shape[0]), int(shape[1])
+    if len(shape) == 3 and shape[2] in (1, 3) and min(shape[:2]) > 1:
+        return int(shape[0]), int(shape[1])
+    return None
+
+
+def as_image(per_input: np.ndarray, shape: Sequence[int]) -> np.ndarray | None:
+    """A value per input as an image (summed over channels); None if it is not one."""
+    size = image_shape(shape)
+    if size is None or per_input.size != int(np.prod(shape)):
+        return None
+    return per_input.reshape(*size, -1).sum(axis=2)
