@@ -50,7 +50,7 @@ def figure(width: float, height: float) -> Any:
 
 
 def save(fig: Any, path: str | os.PathLike[str], dpi: int = 120) -> None:
-    """Writes a figure as PNG, whole or not at all, the same bytes for the same figure."""
+    """Writes a figure as PNG, whole or not at all; equal figures are equal bytes."""
     from sparsenn.files import atomic_write
 
     buffer = BytesIO()

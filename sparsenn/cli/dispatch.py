@@ -30,7 +30,7 @@ def _parser() -> _Parser:
 
     parser = _Parser(
         prog="sparsenn",
-        description="Neural networks whose weights exist only where a connection exists.",
+        description="Networks whose weights exist only where a connection exists.",
         allow_abbrev=False,
     )
     parser.add_argument(

@@ -37,8 +37,7 @@ def run(args: argparse.Namespace) -> int:
         "python": platform.python_version(),
         "numpy": numpy.__version__,
         "scipy": scipy.__version__,
-        "machine": platform.machine(),
-        "threads": sparsenn.get_num_threads(),
+        **sparsenn.show_config(),
         "SPARSENN_DATA": os.environ.get("SPARSENN_DATA"),
         "SPARSENN_ISA": os.environ.get("SPARSENN_ISA"),
     }
@@ -49,9 +48,9 @@ def run(args: argparse.Namespace) -> int:
         print_json({**facts, "packages": packages})
         return 0
     for name, value in facts.items():
+        if isinstance(value, tuple):
+            value = ", ".join(value)
         print(f"{name:15} {value if value is not None else 'not set'}")
     for name, there in packages.items():
         print(f"{name:15} {'there' if there else f'missing: no {_OPTIONAL[name]}'}")
-    print()
-    sparsenn.show_config()
     return 0

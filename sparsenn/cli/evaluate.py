@@ -48,7 +48,9 @@ def run(args: argparse.Namespace) -> int:
     if name is None:
         run_config = RunDirectory(args.model)
         if not run_config.config.exists():
-            raise UsageError("DATA is missing: a built-in name such as digits, or a path")
+            raise UsageError(
+                "DATA is missing: a built-in name such as digits, or a path"
+            )
         config = run_config.read_config()
         name = config.data
         settings = {key: settings[key] or config.settings[key] for key in settings}

@@ -14,8 +14,8 @@ from sparsenn.cli.rundir import model_path
 
 HELP = "show what a model file holds, and check it"
 DESCRIPTION = """\
-Shows the layers of a model file or checkpoint: shapes, connections, densities, bytes and
-what the values are like. Reading checks the format, the checksum and every index."""
+Shows the layers of a model file or checkpoint: shapes, connections, densities, bytes
+and what the values are like. Reading checks format, checksum and every index."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -44,8 +44,8 @@ def run(args: argparse.Namespace) -> int:
         for entry in [*layers, *tensors]:
             if entry["not_finite"]:
                 raise UsageError(
-                    f"{path}: {entry['name']} has {entry['not_finite']} values that are "
-                    "not finite"
+                    f"{path}: {entry['name']} has {entry['not_finite']} values that "
+                    "are not finite"
                 )
     nnz = sum(layer["nnz"] for layer in layers)
     positions = sum(math.prod(layer["shape"]) for layer in layers)
@@ -69,7 +69,8 @@ def run(args: argparse.Namespace) -> int:
     print()
     print(_layer_table(layers, tensors))
     print()
-    print(f"{count(nnz)} of {count(positions)} weights exist ({percent(result['density'])})")
+    share = percent(result["density"])
+    print(f"{count(nnz)} of {count(positions)} weights exist ({share})")
     if args.check:
         print("checked: format, checksum, indices and values are in order")
     return 0

@@ -69,7 +69,9 @@ class Option:
             try:
                 value = float(text)
             except ValueError:
-                raise UsageError(f"{self.flag} must be a number, got {text!r}") from None
+                raise UsageError(
+                    f"{self.flag} must be a number, got {text!r}"
+                ) from None
         elif self.kind == "names":
             value = [part.strip() for part in text.split(",") if part.strip()]
         else:
@@ -132,8 +134,8 @@ OPTIONS: tuple[Option, ...] = (
     Option("keep_dense", "names", [], "layers that stay dense: first, last or their"
            " numbers from 0, separated by commas", metavar="LAYERS"),
     Option("activation", "text", "relu", "of the hidden layers"),
-    Option("dropout", "float", 0.0, "share of hidden activations dropped", low=0, high=1,
-           below=True),
+    Option("dropout", "float", 0.0, "share of hidden activations dropped", low=0,
+           high=1, below=True),
     Option("epochs", "int", 10, "passes over the training data", low=1, high=2**31 - 1),
     Option("batch_size", "int", 128, "samples a step", low=1, high=2**31 - 1),
     Option("optimizer", "text", "sgd", "how values are stepped",
@@ -146,7 +148,7 @@ OPTIONS: tuple[Option, ...] = (
            choices=("constant", "cosine", "linear", "step")),
     Option("clip", "float", None, "bound on the global norm of the gradient", low=0,
            above=True, metavar="NORM"),
-    Option("scale", "text", "unit", "of the input: unit (uint8 / 255), standard or none",
+    Option("scale", "text", "unit", "of the input; unit divides bytes by 255",
            choices=("unit", "standard", "none")),
     Option("val_fraction", "float", 0.0, "share of the training data held out to choose"
            " the best epoch", low=0, high=1, below=True),

@@ -53,8 +53,10 @@ def load_data(
 
 def absolute(data: str) -> str:
     """A path made absolute, so that a run finds its data from anywhere."""
-    looks_like_path = os.sep in data or Path(data).suffix != ""
-    return os.path.abspath(data) if looks_like_path and Path(data).exists() else data
+    from sparsenn.data import names
+
+    path = Path(data).expanduser()
+    return os.path.abspath(path) if data not in names() and path.exists() else data
 
 
 def keep_dense(names: list[str], n_layers: int) -> list[int]:

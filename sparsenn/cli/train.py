@@ -11,7 +11,14 @@ from typing import Any
 from sparsenn.cli.config import Config, density_of, make_config, read_toml
 from sparsenn.cli.errors import UsageError
 from sparsenn.cli.options import BY_NAME, Option, add_options
-from sparsenn.cli.output import count, one_line, peak_rss_bytes, percent, print_json, size
+from sparsenn.cli.output import (
+    count,
+    one_line,
+    peak_rss_bytes,
+    percent,
+    print_json,
+    size,
+)
 from sparsenn.cli.prepare import Prepared, absolute, prepare
 from sparsenn.cli.rundir import RunDirectory, default_path
 
@@ -41,7 +48,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="1 - density, instead of it",
     )
     parser.add_argument(
-        "--config", metavar="FILE", help="settings from a TOML file; options win over it"
+        "--config",
+        metavar="FILE",
+        help="settings from a TOML file; options win over it",
     )
     parser.add_argument(
         "--out",
@@ -130,7 +139,9 @@ def _plan_resume(
     args: argparse.Namespace, data: str | None, given: dict[str, Any]
 ) -> tuple[Config, RunDirectory, bool]:
     if args.overwrite:
-        raise UsageError("--resume goes on and --overwrite starts anew; give one of them")
+        raise UsageError(
+            "--resume goes on and --overwrite starts anew; give one of them"
+        )
     named = args.resume is not True
     if named and args.out is not None and Path(args.out) != Path(args.resume):
         raise UsageError(f"--resume {args.resume} and --out {args.out} are two runs")
@@ -211,7 +222,13 @@ def _train(
             directory.path, history, prepared.model, inputs.before, prepared.data.shape
         )
     return _result(
-        prepared, config, directory, history, best, time.perf_counter() - began, pictures
+        prepared,
+        config,
+        directory,
+        history,
+        best,
+        time.perf_counter() - began,
+        pictures,
     )
 
 

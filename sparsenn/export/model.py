@@ -133,9 +133,7 @@ def model_arrays(model: Module) -> dict[str, np.ndarray]:
         if not pattern.is_full:
             arrays[f"{name}.indptr"] = np.array(pattern.indptr, dtype=np.int32)
             arrays[f"{name}.indices"] = np.array(pattern.indices, dtype=np.int32)
-        arrays[f"{name}.values"] = np.array(
-            pattern.to_canonical(parameter.values.data)
-        )
+        arrays[f"{name}.values"] = np.array(pattern.to_canonical(parameter.values.data))
     for name, buffer in model.named_buffers():
         if name in arrays:
             raise ValueError(f"a buffer and a parameter are both named {name!r}")
@@ -450,7 +448,9 @@ def _check_structure(
         else:
             indptr = expect(f"{name}.indptr", (shape[0] + 1,))
             indices = expect(f"{name}.indices", None)
-            values = expect(f"{name}.values", None if indices is None else indices.shape)
+            values = expect(
+                f"{name}.values", None if indices is None else indices.shape
+            )
             for part, array in (("indptr", indptr), ("indices", indices)):
                 if array is not None and array.dtype != np.int32:
                     wrong.append(f"{name}.{part} holds {array.dtype}, not int32")

@@ -120,8 +120,8 @@ def in_order(callbacks: Iterable[Callback]) -> tuple[Callback, ...]:
     for callback in given:
         if callback.name in names and callback.state():
             raise ValueError(
-                f"two callbacks are named {callback.name!r}; checkpoints need different "
-                "names (override the `name` property)"
+                f"two callbacks are named {callback.name!r}; checkpoints need "
+                "different names (override the `name` property)"
             )
         names.add(callback.name)
     return tuple(sorted(given, key=lambda callback: callback.last))

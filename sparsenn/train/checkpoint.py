@@ -130,7 +130,14 @@ def load_checkpoint(path: str | os.PathLike[str]) -> CheckpointFile:
     try:
         plain = json.loads(file.metadata["sparsenn.training"])
         training = join_arrays(plain, file.other)
-        for key in ("plan", "counters", "history", "optimizer", "topology", "callbacks"):
+        for key in (
+            "plan",
+            "counters",
+            "history",
+            "optimizer",
+            "topology",
+            "callbacks",
+        ):
             training[key]
     except (ValueError, TypeError, LookupError) as error:
         raise FormatError(f"{file.path}: its training state is damaged: {error}") from (
@@ -220,7 +227,9 @@ def _restore_optimizer(state: State, saved: dict[str, Any]) -> None:
 
 def _topology_state(state: State) -> Any:
     """The updater's state, arrays of a parameter's connections in canonical order."""
-    return None if state.topology is None else _reorder(state, state.topology.state(), 0)
+    return (
+        None if state.topology is None else _reorder(state, state.topology.state(), 0)
+    )
 
 
 def _from_topology(state: State, saved: Any) -> Any:

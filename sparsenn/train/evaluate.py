@@ -65,7 +65,9 @@ def evaluate(
     model.eval()
     try:
         with no_grad():
-            for x_batch, y_batch in feed(x, y, batch_size, scaling=scaling, dtype=dtype):
+            for x_batch, y_batch in feed(
+                x, y, batch_size, scaling=scaling, dtype=dtype
+            ):
                 logits = model(x_batch)
                 total += loss(logits, y_batch).item() * len(y_batch)
                 correct += count_correct(logits.data, y_batch)

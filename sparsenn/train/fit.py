@@ -225,9 +225,7 @@ def _train_epoch(
             return
 
 
-def _step(
-    state: State, x: Any, y: np.ndarray, flops: int, clip: float | None
-) -> bool:
+def _step(state: State, x: Any, y: np.ndarray, flops: int, clip: float | None) -> bool:
     """One step; whether the topology changed."""
     optimizer = state.optimizer
     if state.schedule is not None:

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 class State:
     """Everything a callback may look at, and the few things that it may set.
 
-    Counters count what is *done*: in ``on_epoch_end`` of the first epoch, ``epoch`` is 1
-    and ``batch`` is 0. Callbacks may set ``stop`` (and ``stop_reason``) to end training
-    after the current step or epoch.
+    Counters count what is *done*: in ``on_epoch_end`` of the first epoch, ``epoch`` is
+    1 and ``batch`` is 0. Callbacks may set ``stop`` (and ``stop_reason``) to end
+    training after the current step or epoch.
 
     Attributes
     ----------

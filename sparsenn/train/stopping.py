@@ -94,7 +94,9 @@ class EarlyStopping(Callback):
                 from sparsenn.export.model import model_arrays
 
                 self._weights = model_arrays(state.model)
-        elif self.patience is not None and state.epoch - self.best_epoch >= self.patience:
+        elif (
+            self.patience is not None and state.epoch - self.best_epoch >= self.patience
+        ):
             state.stop = True
             state.stop_reason = (
                 f"{self.monitor} has not improved for {self.patience} epochs "
