@@ -29,8 +29,14 @@ def available() -> bool:
     return True
 
 
-def figure(width: float, height: float) -> Any:
+def figure(width: float, height: float, *, arrange: bool = True) -> Any:
     """An unregistered matplotlib figure of a size in inches.
+
+    Parameters
+    ----------
+    width, height : float
+    arrange : bool
+        Let matplotlib find room for labels; otherwise axes are placed by hand.
 
     Raises
     ------
@@ -44,7 +50,8 @@ def figure(width: float, height: float) -> Any:
         raise ImportError(
             "pictures need matplotlib: pip install 'sparsenn[plot]'"
         ) from error
-    fig = Figure(figsize=(width, height), layout="constrained", facecolor="white")
+    layout = "constrained" if arrange else None
+    fig = Figure(figsize=(width, height), layout=layout, facecolor="white")
     FigureCanvasAgg(fig)
     return fig
 
@@ -166,7 +173,6 @@ def pixel_maps(
     *,
     title: str = "",
     label: str = "connections of the pixel",
-    axes: Sequence[Any] | None = None,
 ) -> Any:
     """Maps of the input side by side on one colour scale.
 
@@ -176,36 +182,87 @@ def pixel_maps(
         For example connections per pixel before and after training.
     title, label : str
         Above the maps, and beside the colour scale.
-    axes : sequence of matplotlib Axes, optional
-        One a map, of one figure; a new figure by default.
 
     Returns
     -------
     matplotlib Figure
     """
-    if axes is None:
-        fig = figure(3.0 * len(maps) + 0.9, 3.2)
-        axes = [fig.add_subplot(1, len(maps), i + 1) for i in range(len(maps))]
-        if title:
-            fig.suptitle(title, x=0.02, ha="left", fontsize=11)
-    fig = axes[0].figure
+    side, gap = 2.6, 0.15
+    width = len(maps) * (side + gap) + 1.1
+    fig = figure(width, side + 0.85, arrange=False)
+    _place_maps(fig, maps, title, label, left=0.15, bottom=0.4, side=side, gap=gap)
+    return fig
+
+
+def curves_and_maps(
+    series: Mapping[str, tuple[Sequence[float], Sequence[float]]],
+    maps: Mapping[str, np.ndarray],
+    *,
+    titles: tuple[str, str] = ("", ""),
+    label: str = "connections of the pixel",
+) -> Any:
+    """`curves` on the left, `pixel_maps` on the right.
+
+    Parameters
+    ----------
+    series, maps
+        As those functions take them.
+    titles : tuple of two str
+        Above the curves and above the maps.
+    label : str
+        Beside the colour scale.
+
+    Returns
+    -------
+    matplotlib Figure
+    """
+    width, height, side = 11.0, 3.5, 2.25
+    fig = figure(width, height, arrange=False)
+    axes = fig.add_axes((0.65 / width, 0.55 / height, 3.75 / width, 2.5 / height))
+    curves(series, title=titles[0], ax=axes)
+    bottom = 0.55 + 2.5 - side
+    _place_maps(
+        fig, maps, titles[1], label, left=5.65, bottom=bottom, side=side, gap=0.15
+    )
+    return fig
+
+
+def _place_maps(
+    fig: Any,
+    maps: Mapping[str, np.ndarray],
+    title: str,
+    label: str,
+    *,
+    left: float,
+    bottom: float,
+    side: float,
+    gap: float,
+) -> None:
+    """Maps, `side` inches high and wide, and one colour bar as high as they are."""
+    width, height = (float(n) for n in fig.get_size_inches())
     top = max((float(np.max(image)) for image in maps.values()), default=1.0)
-    shown = None
-    for ax, (name, image) in zip(axes, maps.items(), strict=True):
-        shown = ax.imshow(image, cmap="cividis", vmin=0, vmax=max(top, 1),
-                          interpolation="nearest")  # fmt: skip
-        ax.set_title(name, loc="left", fontsize=10)
+    at = left
+    for name, image in maps.items():
+        ax = fig.add_axes(
+            (at / width, bottom / height, side / width, side / height), anchor="NW"
+        )
+        shown = ax.imshow(
+            image, cmap="cividis", vmin=0, vmax=max(top, 1), interpolation="nearest"
+        )
+        ax.set_xlabel(name, labelpad=6)
         ax.set_xticks([])
         ax.set_yticks([])
         for spine in ax.spines.values():
             spine.set_visible(False)
-    if shown is not None:
-        bar = fig.colorbar(shown, ax=list(axes), shrink=0.9, pad=0.02)
-        bar.set_label(label)
-        bar.outline.set_visible(False)
-        bar.ax.tick_params(color=_GREY)
-        bar.ax.yaxis.get_major_locator().set_params(integer=True)
-    return fig
+        if at == left and title:
+            ax.set_title(title, loc="left", fontsize=11)
+        at += side + gap
+    bar_axes = fig.add_axes((at / width, bottom / height, 0.13 / width, side / height))
+    bar = fig.colorbar(shown, cax=bar_axes)
+    bar.set_label(label)
+    bar.outline.set_visible(False)
+    bar_axes.tick_params(color=_GREY)
+    bar_axes.yaxis.get_major_locator().set_params(integer=True)
 
 
 def layer_densities(

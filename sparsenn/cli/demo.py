@@ -32,8 +32,8 @@ sparse with connections that stay (static), and sparse with connections that evo
 (SET). Prints them side by side, writes the models and, with matplotlib, a picture."""
 
 ARCH = "64-256-128-10"
-EPOCHS = 20
-DENSITY = 0.05
+EPOCHS = 50
+DENSITY = 0.03
 NETWORKS = {"dense": "dense", "static": "static", "set": "SET"}
 
 
@@ -101,7 +101,7 @@ def _train(
 
     before = input_map()
     label = f"{NETWORKS[name]:6}"
-    callbacks = [] if args.quiet else [train.ProgressBar(label=label)]
+    callbacks = [] if args.quiet else [train.ProgressBar(label=label, every=10)]
     history = train.fit(
         prepared.model,
         prepared.data,
@@ -142,24 +142,18 @@ def _draw(trained: dict[str, Any], args: argparse.Namespace, out: Path) -> Path 
             file=sys.stderr,
         )
         return None
-    figure = plot.figure(10.5, 3.9)
-    left, right = figure.subfigures(1, 2, width_ratios=(1.15, 1.0), wspace=0.06)
-    axes = left.add_subplot()
     series = {}
     for name, (result, history, _) in trained.items():
         label = f"{NETWORKS[name]}, {count(result['nnz'])}"
         series[label] = (history["epoch"], history["test_accuracy"])
-    plot.curves(
-        series,
-        title="Test accuracy on digits, by network and number of connections",
-        ax=axes,
-    )
     maps = trained["set"][2]
-    pair = [right.add_subplot(1, 2, i + 1) for i in range(2)]
-    plot.pixel_maps(
+    figure = plot.curves_and_maps(
+        series,
         {"before training": maps["before"], "after SET": maps["after"]},
-        title="Connections of each pixel to the first layer",
-        axes=pair,
+        titles=(
+            "Networks by number of connections",
+            "Pixels that the first layer connects to",
+        ),
     )
     path = out / "demo.png"
     plot.save(figure, path)

@@ -39,10 +39,17 @@ class ProgressBar(Callback):
         Where to write; standard error by default.
     label : str
         Begins every line.
+    every : int
+        Print the line of every so many epochs, and of the first and the last.
     """
 
-    def __init__(self, stream: TextIO | None = None, label: str = "") -> None:
+    def __init__(
+        self, stream: TextIO | None = None, label: str = "", every: int = 1
+    ) -> None:
+        if every < 1:
+            raise ValueError(f"every must be at least 1 epoch, got {every}")
         self._stream = stream
+        self._every = every
         self._label = f"{label}  " if label else ""
         self._bar: Any = None
 
@@ -73,7 +80,9 @@ class ProgressBar(Callback):
 
     def on_epoch_end(self, state: State) -> None:
         self._close()
-        print(self._label + epoch_line(state), file=self.stream, flush=True)
+        due = state.epoch % self._every == 0 or state.epoch in (1, state.epochs)
+        if due or state.stop:
+            print(self._label + epoch_line(state), file=self.stream, flush=True)
 
     def on_interrupt(self, state: State) -> None:
         self._close()
