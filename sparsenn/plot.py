@@ -50,7 +50,7 @@ def figure(width: float, height: float, *, arrange: bool = True) -> Any:
         raise ImportError(
             "pictures need matplotlib: pip install 'sparsenn[plot]'"
         ) from error
-    layout = "constrained" if arrange else None
+    layout: Any = "constrained" if arrange else None
     fig = Figure(figsize=(width, height), layout=layout, facecolor="white")
     FigureCanvasAgg(fig)
     return fig
@@ -122,7 +122,7 @@ def _focus(columns: list[np.ndarray]) -> tuple[float, float]:
     finite = [column for column in finite if column.size]
     if not finite:
         return 0.0, 1.0
-    late = np.concatenate([column[min(1, column.size - 1) :] for column in finite])
+    late = np.concatenate([column[column.size // 8 :] for column in finite])
     low, high = float(late.min()), float(late.max())
     pad = max(0.08 * (high - low), 0.002)
     return low - pad, high + pad
@@ -216,7 +216,7 @@ def curves_and_maps(
     -------
     matplotlib Figure
     """
-    width, height, side = 11.0, 3.5, 2.25
+    width, height, side = 11.5, 3.5, 2.25
     fig = figure(width, height, arrange=False)
     axes = fig.add_axes((0.65 / width, 0.55 / height, 3.75 / width, 2.5 / height))
     curves(series, title=titles[0], ax=axes)

@@ -14,6 +14,7 @@ from sparsenn.cli.output import one_line
 
 OK, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
 
+_COMMANDS = ("demo", "train", "evaluate", "inspect", "doctor")
 _THREADS = Option("threads", "int", None, "", low=1, high=4096)
 
 
@@ -37,14 +38,8 @@ def _parser() -> _Parser:
         "--version", action="version", version=f"sparsenn {sparsenn.__version__}"
     )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    modules: dict[str, Any] = {
-        "demo": demo,
-        "train": train,
-        "evaluate": evaluate,
-        "inspect": inspect,
-        "doctor": doctor,
-    }
-    for name, module in modules.items():
+    modules: tuple[Any, ...] = (demo, train, evaluate, inspect, doctor)
+    for name, module in zip(_COMMANDS, modules, strict=True):
         command = commands.add_parser(
             name,
             help=module.HELP,
@@ -74,10 +69,10 @@ def dispatch(argv: Sequence[str] | None = None) -> int:
     """Parses, runs, and turns every outcome into an exit status."""
     words = list(sys.argv[1:] if argv is None else argv)
     name = "sparsenn"
+    if words and words[0] in _COMMANDS:
+        name = f"sparsenn {words[0]}"
     try:
-        args = _parser().parse_args(words)
-        name = f"sparsenn {args.command}"
-        return _run(args)
+        return _run(_parser().parse_args(words))
     except SystemExit as stop:  # --help and --version
         return int(stop.code or 0)
     except KeyboardInterrupt:

@@ -91,13 +91,14 @@ class Option:
             "names": (list, "a list of names"),
         }
         kind, words = wanted[self.kind]
-        if not isinstance(value, kind) or isinstance(value, bool):
+        items = value if isinstance(value, list) else []
+        if (
+            not isinstance(value, kind)
+            or isinstance(value, bool)
+            or not all(isinstance(item, str) for item in items)
+        ):
             raise UsageError(f"{self.flag} must be {words}, got {value!r}")
-        if self.kind == "names":
-            if not all(isinstance(item, str) for item in value):
-                raise UsageError(f"{self.flag} must be {words}, got {value!r}")
-            return value
-        if self.kind in ("int", "float"):
+        if isinstance(value, int | float):
             self._check_bounds(value)
         if self.choices and value not in self.choices:
             allowed = ", ".join(self.choices)

@@ -40,11 +40,9 @@ def load_data(
     """The data set of a name or path; UsageError says what is wrong with it."""
     from sparsenn import data
 
-    options = {"label": settings.get("label"), "labels": settings.get("labels")}
-    if classes:
-        options["classes"] = classes
+    label, labels = settings.get("label"), settings.get("labels")
     try:
-        return data.load(name, **options).validate()
+        return data.load(name, label=label, labels=labels, classes=classes)
     except ImportError as error:
         raise UsageError(one_line(error)) from error
     except (ValueError, OSError) as error:

@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -178,9 +178,9 @@ def _split(dataset: Dataset, val_fraction: float, seed: int) -> _Parts:
 def _fitted(scaling: Any, x: Any) -> Any:
     if scaling is None or not isinstance(scaling, str):
         return scaling
-    from sparsenn.data import Scaling
+    from sparsenn.data.scaling import Kind, Scaling
 
-    return Scaling.fit(x, scaling)
+    return Scaling.fit(x, cast(Kind, scaling))
 
 
 def _call(state: State, hook: str) -> None:
