@@ -1,7 +1,7 @@
 # cython: language_level=3
 """Compiled core of sparsenn: argument checks around one C call each."""
 
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t
 cimport cython
 from snn cimport *
 
@@ -10,6 +10,7 @@ cimport numpy as cnp
 
 cnp.import_array()
 
+include "layout.pxi"
 include "structure.pxi"
 include "random.pxi"
 include "products.pxi"
