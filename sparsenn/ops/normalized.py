@@ -40,7 +40,9 @@ def log_softmax_array(x: np.ndarray, axis: int) -> np.ndarray:
 
 def _logsumexp_forward(x: np.ndarray, axis: int) -> np.ndarray:
     top, e = _shifted(x, axis)
-    return np.squeeze(top + np.log(np.add.reduce(e, axis=axis, keepdims=True)), axis)
+    with np.errstate(divide="ignore"):  # all -inf: the result is -inf
+        out = top + np.log(np.add.reduce(e, axis=axis, keepdims=True))
+    return np.squeeze(out, axis)
 
 
 def _softmax_vjp(
