@@ -1,68 +1,78 @@
-/* dX = W^T dY and dW = sddmm(dY, X) for one tile, apart or in one pass.
+/* dX = W^T dY and dW = sddmm(dY, X) for one tile that is sorted by column: dX alone or both
+ * in one pass.
  *
- *     dx_panel[col(k), :] += v[k] * dy[i, :]               for rows i in order
- *     dvalues[k] (+)= sum over samples of dy[i, :] * x_panel[col(k), :]
+ *     dx[j, :] (+)= sum over entries e of column j of value(e) * dy[row(e), :]
+ *     dots[e] (+)= sum over the panel of dy[row(e), :] * x[j, :]
  *
- * The caller owns the block's dx_panel and the slots. dy[i] stays in registers for the
- * row's slots; four slots are reduced together. One body serves all three entry points,
- * so that they agree to the last bit. */
+ * Owns the panel's columns of dx[0 .. n_cols], and dots. x[j] and dx[j] stay in registers,
+ * so that both products share the one load of dy. Rows come in order, and a dot product is
+ * the same tree as in sddmm.c: the bits do not depend on which kernel computes it. */
+#include "dots.h"
 #include "kernels_decl.h"
 
-enum { GROUP = 4 };
-
-INLINE void rows(const int nv, const int index_bytes, const int want_dx, const int want_dw,
-                 const TILE *t, int first, const real *restrict dy, int64_t lddy,
-                 const real *restrict x_panel, real *restrict dx_panel,
-                 real *restrict dvalues)
+INLINE void columns_of(const int nv, const int want_dots, const COLUMNS *t, int last,
+                       int first_rows, int first_panel, const real *restrict dy,
+                       int64_t lddy, const real *restrict x, int64_t ldx, real *restrict dx,
+                       int64_t lddx, real *restrict dots_out)
 {
-    const real *restrict values = t->values;
-    int64_t k = t->indptr[0];
-    for (int64_t i = 0; i < t->n_rows; i++) {
-        const int64_t end = t->indptr[i + 1];
-        if (k == end)
+    const SNN_REAL(snn_entry) *restrict entries = t->entries;
+    int64_t e = t->start[0];
+    dots d = {.first = e, .n = 0};
+    for (int64_t j = 0; j < t->n_cols; j++) {
+        const int64_t end = t->start[j + 1];
+        if (e == end && !first_rows)
             continue;
-        vec d[MAX_VECTORS];
-        for (int v = 0; v < nv; v++)
-            d[v] = load_any(dy + i * lddy + v * LANES);
-        for (; k < end; k++) {
-            const int64_t at = column(t->columns, index_bytes, k) * (nv * LANES);
-            if (want_dw) {
-                const real *restrict x = x_panel + at;
-                vec sum = d[0] * load(x);
-                for (int v = 1; v < nv; v++)
-                    sum += d[v] * load(x + v * LANES);
-                const real s = lane_sum(sum);
-                dvalues[k] = first ? s : dvalues[k] + s;
+        vec xj[MAX_VECTORS], acc[MAX_VECTORS];
+        if (want_dots)
+            load_row(nv, xj, x + j * ldx, last);
+        if (first_rows)
+            for (int v = 0; v < nv; v++)
+                acc[v] = (vec){0};
+        else
+            load_row(nv, acc, dx + j * lddx, last);
+        while (e < end) {
+            int64_t stop = end, shift = 0;
+            if (want_dots) {
+                const int64_t room = DOTS - d.n;
+                stop = end - e < room ? end : e + room;
+                shift = d.n - e;
+                d.n += (int)(stop - e);
             }
-            if (want_dx) {
-                const vec w = splat(values[k]);
-                real *restrict dx = dx_panel + at;
-                for (int v = 0; v < nv; v++)
-                    store(dx + v * LANES, load(dx + v * LANES) + w * d[v]);
+            for (; e < stop; e++) {
+                const real *restrict g = dy + entries[e].row * lddy;
+                const vec w = splat(entries[e].value);
+                chain c = {0};
+                for (int v = 0; v < nv; v++) {
+                    vec gv = load(g + v * LANES);
+                    if (want_dots) {
+                        IN_REGISTER(gv);
+                        c.sum[v % CHAINS] += gv * xj[v];
+                    }
+                    acc[v] += w * gv;
+                }
+                if (want_dots)
+                    d.sums[e + shift] = chain_total(&c);
             }
+            if (want_dots && d.n == DOTS)
+                dots_flush(&d, first_panel, dots_out);
         }
+        store_row(nv, dx + j * lddx, acc, last);
     }
+    if (want_dots)
+        dots_flush(&d, first_panel, dots_out);
 }
 
-#define SPMM_T(nv, index_bytes, ...) rows(nv, index_bytes, 1, 0, __VA_ARGS__)
-#define SDDMM(nv, index_bytes, ...) rows(nv, index_bytes, 0, 1, __VA_ARGS__)
-#define BOTH(nv, index_bytes, ...) rows(nv, index_bytes, 1, 1, __VA_ARGS__)
+#define DX(nv, ...) columns_of(nv, 0, __VA_ARGS__)
+#define BOTH(nv, ...) columns_of(nv, 1, __VA_ARGS__)
 
-void KERNEL(spmm_t)(const TILE *t, int nv, const real *restrict dy, int64_t lddy,
-                    real *restrict dx_panel)
+void KERNEL(backward)(const COLUMNS *t, int nv, int last, int first_rows, int first_panel,
+                      const real *dy, int64_t lddy, const real *x, int64_t ldx,
+                      real *restrict dx, int64_t lddx, real *restrict out)
 {
-    WITH_CONSTANTS(SPMM_T, nv, t->index_bytes, t, 1, dy, lddy, NULL, dx_panel, NULL)
-}
-
-void KERNEL(sddmm)(const TILE *t, int nv, int first, const real *a, int64_t lda,
-                   const real *x_panel, real *restrict out)
-{
-    WITH_CONSTANTS(SDDMM, nv, t->index_bytes, t, first, a, lda, x_panel, NULL, out)
-}
-
-void KERNEL(backward)(const TILE *t, int nv, int first, const real *restrict dy,
-                      int64_t lddy, const real *restrict x_panel, real *restrict dx_panel,
-                      real *restrict dvalues)
-{
-    WITH_CONSTANTS(BOTH, nv, t->index_bytes, t, first, dy, lddy, x_panel, dx_panel, dvalues)
+    if (out)
+        WITH_WIDTH(nv, BOTH, t, last, first_rows, first_panel, dy, lddy, x, ldx, dx, lddx,
+                   out)
+    else
+        WITH_WIDTH(nv, DX, t, last, first_rows, first_panel, dy, lddy, x, ldx, dx, lddx,
+                   out)
 }

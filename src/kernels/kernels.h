@@ -1,8 +1,10 @@
 /* The table of kernels that each instruction set exports, once per real type.
  *
- * A kernel computes one tile: no threads, no allocation, no global state. Panels are
- * the unit of batched work: `nv` vectors of `lanes` reals per feature, one feature after
- * another without gaps, 64-byte aligned. Samples beyond the batch are zeros.
+ * A kernel computes one tile: no threads, no allocation, no global state. Batched kernels
+ * work on panels, slices of the batch that are `nv` vectors wide (of which the last may be
+ * partly filled). Operands that are gathered by feature come as whole vectors: 64-byte
+ * aligned rows, `ld` reals apart, zeros where the batch has ended. All others are where the
+ * caller has them: `last` is the number of reals that their last vector really has.
  */
 #ifndef SNN_KERNELS_H
 #define SNN_KERNELS_H
@@ -19,31 +21,42 @@ typedef struct SNN_REAL(snn_tile) {
     const real *values;
 } SNN_REAL(snn_tile);
 
+/* The same nonzeros by column: entries start[j] .. start[j + 1] belong to column j of the
+ * block, in the order of their rows, which are counted from the tile's first. */
+typedef struct SNN_REAL(snn_entry) {
+    real_int row;
+    real value;
+} SNN_REAL(snn_entry);
+
+typedef struct SNN_REAL(snn_columns) {
+    int64_t n_cols;
+    const int32_t *start;
+    const SNN_REAL(snn_entry) *entries;
+} SNN_REAL(snn_columns);
+
 typedef struct SNN_REAL(snn_kernels) {
     int lanes;       /* reals in a vector */
     int max_vectors; /* vectors in the widest panel */
 
-    /* panel (n, nv * lanes) = x (n, width), zeros to the right */
-    void (*pack)(int64_t n, int64_t width, int nv, const real *x, int64_t ldx, real *panel);
-    /* y (n, width) = panel (n, nv * lanes) */
-    void (*unpack)(int64_t n, int64_t width, int nv, const real *panel, real *y,
-                   int64_t ldy);
+    /* panel[j] = x[j], zeros to the right, for n features; no gaps in the panel */
+    void (*pack)(int64_t n, int nv, int last, const real *x, int64_t ldx, real *panel);
 
-    /* y[i] = act(start[i] + sum_k v[k] panel[col(k)]), for all rows of the tile.
-     * start: bias[i] (0 if NULL) when first, else y[i]. act at the last block only. */
-    void (*spmm)(const SNN_REAL(snn_tile) *t, int nv, int first, int relu,
-                 const real *panel, const real *bias, real *y, int64_t ldy);
-    /* dx_panel[col(k)] += v[k] dy[i], row by row */
-    void (*spmm_t)(const SNN_REAL(snn_tile) *t, int nv, const real *dy, int64_t lddy,
-                   real *dx_panel);
-    /* out[k] (+)= sum over the panel's samples of a[i] x_panel[col(k)]; = when first */
-    void (*sddmm)(const SNN_REAL(snn_tile) *t, int nv, int first, const real *a,
-                  int64_t lda, const real *x_panel, real *out);
-    /* both of the above in one pass, with the same bits */
-    void (*backward)(const SNN_REAL(snn_tile) *t, int nv, int first, const real *dy,
-                     int64_t lddy, const real *x_panel, real *dx_panel, real *dvalues);
+    /* y[i] = act(start[i] + sum_k v[k] x[col(k)]), for all rows of the tile.
+     * start: bias[i] (0 if NULL) when first, else y[i]. */
+    void (*spmm)(const SNN_REAL(snn_tile) *t, int nv, int last, int first, int relu,
+                 const real *x, int64_t ldx, const real *bias, real *y, int64_t ldy);
 
-    /* The same three for one sample; x, dx: the block's features. */
+    /* out[k] (+)= sum over the panel of a[i] x[col(k)]; = when first */
+    void (*sddmm)(const SNN_REAL(snn_tile) *t, int nv, int last, int first, const real *a,
+                  int64_t lda, const real *x, int64_t ldx, real *out);
+
+    /* dx[j] (+)= sum_e value(e) dy[row(e)]; = when first_rows.
+     * dots[e] (+)= sum over the panel of dy[row(e)] x[j]; = when first_panel; NULL: none */
+    void (*backward)(const SNN_REAL(snn_columns) *t, int nv, int last, int first_rows,
+                     int first_panel, const real *dy, int64_t lddy, const real *x,
+                     int64_t ldx, real *dx, int64_t lddx, real *dots);
+
+    /* The same for one sample; x, dx: the block's features. */
     void (*spmv)(const SNN_REAL(snn_tile) *t, int first, int relu, const real *x,
                  const real *bias, real *y);
     void (*spmv_t)(const SNN_REAL(snn_tile) *t, const real *dy, real *dx);

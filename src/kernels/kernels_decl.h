@@ -5,20 +5,18 @@
 #include "simd.h"
 
 #define TILE SNN_REAL(snn_tile)
+#define COLUMNS SNN_REAL(snn_columns)
 
-void KERNEL(pack)(int64_t n, int64_t width, int nv, const real *restrict x, int64_t ldx,
+void KERNEL(pack)(int64_t n, int nv, int last, const real *restrict x, int64_t ldx,
                   real *restrict panel);
-void KERNEL(unpack)(int64_t n, int64_t width, int nv, const real *restrict panel,
-                    real *restrict y, int64_t ldy);
-void KERNEL(spmm)(const TILE *t, int nv, int first, int relu, const real *restrict panel,
-                  const real *restrict bias, real *restrict y, int64_t ldy);
-void KERNEL(spmm_t)(const TILE *t, int nv, const real *restrict dy, int64_t lddy,
-                    real *restrict dx_panel);
-void KERNEL(sddmm)(const TILE *t, int nv, int first, const real *a, int64_t lda,
-                   const real *x_panel, real *restrict out);
-void KERNEL(backward)(const TILE *t, int nv, int first, const real *restrict dy,
-                      int64_t lddy, const real *restrict x_panel, real *restrict dx_panel,
-                      real *restrict dvalues);
+void KERNEL(spmm)(const TILE *t, int nv, int last, int first, int relu,
+                  const real *restrict x, int64_t ldx, const real *restrict bias,
+                  real *restrict y, int64_t ldy);
+void KERNEL(sddmm)(const TILE *t, int nv, int last, int first, const real *a, int64_t lda,
+                   const real *x, int64_t ldx, real *restrict out);
+void KERNEL(backward)(const COLUMNS *t, int nv, int last, int first_rows, int first_panel,
+                      const real *dy, int64_t lddy, const real *x, int64_t ldx,
+                      real *restrict dx, int64_t lddx, real *restrict out);
 void KERNEL(spmv)(const TILE *t, int first, int relu, const real *restrict x,
                   const real *restrict bias, real *restrict y);
 void KERNEL(spmv_t)(const TILE *t, const real *restrict dy, real *restrict dx);

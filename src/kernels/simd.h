@@ -9,16 +9,27 @@
 
 #if defined(SNN_ISA_X86_64_V4)
 #define VECTOR_BYTES 64
-#define MAX_VECTORS 4
 #elif defined(SNN_ISA_X86_64_V3)
 #define VECTOR_BYTES 32
-#define MAX_VECTORS 8
 #else
 #define VECTOR_BYTES 16
-#define MAX_VECTORS 8
 #endif
 
-#define LANES ((int)(VECTOR_BYTES / sizeof(real)))
+#if defined(__AVX__)
+#include <immintrin.h>
+#endif
+
+#if defined(SNN_REAL_F32)
+#define LANE_COUNT (VECTOR_BYTES / 4)
+#else
+#define LANE_COUNT (VECTOR_BYTES / 8)
+#endif
+
+enum {
+    LANES = LANE_COUNT,
+    MAX_VECTORS = 8 /* of a panel: as many accumulators, and room for operands beside them */
+};
+
 #define INLINE static inline __attribute__((always_inline))
 
 #define PASTE_(a, b) a##_##b
@@ -34,7 +45,71 @@ INLINE vec load(const real *p) { return *(const vec *)p; }
 INLINE vec load_any(const real *p) { return *(const vec_any *)p; }
 INLINE void store(real *p, vec v) { *(vec *)p = v; }
 INLINE void store_any(real *p, vec v) { *(vec_any *)p = v; }
-INLINE vec splat(real a) { return (vec){0} + a; }
+/* a in every lane; minus zero, which unlike plus zero changes no bits and costs nothing */
+INLINE vec splat(real a) { return a - (vec){0}; }
+
+/* Keeps a value that is used twice in a register: compilers would rather load it twice. */
+#if defined(SNN_ISA_X86_64_V4)
+#define IN_REGISTER(v) __asm__("" : "+v"(v))
+#elif defined(__x86_64__)
+#define IN_REGISTER(v) __asm__("" : "+x"(v))
+#elif defined(__aarch64__)
+#define IN_REGISTER(v) __asm__("" : "+w"(v))
+#else
+#define IN_REGISTER(v) (void)0
+#endif
+
+/* The first n <= LANES reals at p, zeros after them; nothing beyond is touched. */
+INLINE vec load_part(const real *p, int n)
+{
+#if defined(SNN_ISA_X86_64_V4) && defined(SNN_REAL_F32)
+    return (vec)_mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1), p);
+#elif defined(SNN_ISA_X86_64_V4)
+    return (vec)_mm512_maskz_loadu_pd((__mmask8)((1u << n) - 1), p);
+#else
+    real a[LANES] = {0};
+    for (int i = 0; i < n; i++)
+        a[i] = p[i];
+    vec v;
+    memcpy(&v, a, sizeof v);
+    return v;
+#endif
+}
+
+INLINE void store_part(real *p, vec v, int n)
+{
+#if defined(SNN_ISA_X86_64_V4) && defined(SNN_REAL_F32)
+    _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1), (__m512)v);
+#elif defined(SNN_ISA_X86_64_V4)
+    _mm512_mask_storeu_pd(p, (__mmask8)((1u << n) - 1), (__m512d)v);
+#else
+    real a[LANES];
+    memcpy(a, &v, sizeof v);
+    for (int i = 0; i < n; i++)
+        p[i] = a[i];
+#endif
+}
+
+/* A row of a panel in memory: nv vectors, of which the last holds `last` reals. */
+INLINE void load_row(const int nv, vec *to, const real *from, int last)
+{
+    for (int v = 0; v < nv - 1; v++)
+        to[v] = load_any(from + v * LANES);
+    const real *end = from + (nv - 1) * LANES;
+    to[nv - 1] = last == LANES ? load_any(end) : load_part(end, last);
+}
+
+INLINE void store_row(const int nv, real *to, const vec *from, int last)
+{
+    for (int v = 0; v < nv - 1; v++)
+        store_any(to + v * LANES, from[v]);
+    real *end = to + (nv - 1) * LANES;
+    if (last == LANES)
+        store_any(end, from[nv - 1]);
+    else
+        store_part(end, from[nv - 1], last);
+}
+
 /* max(v, 0) that keeps NaN */
 INLINE vec relu_vec(vec v)
 {
@@ -43,10 +118,52 @@ INLINE vec relu_vec(vec v)
     return (vec)((vec_mask)v & ~negative);
 }
 
-/* Sum of the lanes of each of four vectors, in a fixed order. */
-typedef real quad __attribute__((vector_size(4 * sizeof(real))));
+/* Sums of lanes, LANES vectors at a time. `fold` with distance h adds lanes i and i ^ h of
+ * both a and b, and keeps a's sums where bit h of the lane is clear, b's where it is set;
+ * after a fold for every bit, lane i holds the sum of vector i. Each sum is the same tree
+ * whichever vector of the group it belongs to. */
+#define CROSS(h, i) (((i) & (h)) ? LANES + ((i) ^ (h)) : ((i) | (h)))
+#define SELECT(h, i) (((i) & (h)) ? LANES + (i) : (i))
+#if LANE_COUNT == 16
+#define EACH(f, h)                                                                         \
+    f(h, 0), f(h, 1), f(h, 2), f(h, 3), f(h, 4), f(h, 5), f(h, 6), f(h, 7), f(h, 8),       \
+        f(h, 9), f(h, 10), f(h, 11), f(h, 12), f(h, 13), f(h, 14), f(h, 15)
+#elif LANE_COUNT == 8
+#define EACH(f, h)                                                                         \
+    f(h, 0), f(h, 1), f(h, 2), f(h, 3), f(h, 4), f(h, 5), f(h, 6), f(h, 7)
+#elif LANE_COUNT == 4
+#define EACH(f, h) f(h, 0), f(h, 1), f(h, 2), f(h, 3)
+#else
+#define EACH(f, h) f(h, 0), f(h, 1)
+#endif
 
-#define HALF_BYTES(n) ((n) / 2)
+#if defined(__clang__)
+#define SHUFFLE(f, h, a, b) __builtin_shufflevector(a, b, EACH(f, h))
+#else
+#define SHUFFLE(f, h, a, b) __builtin_shuffle(a, b, (vec_mask){EACH(f, h)})
+#endif
+#define FOLD(h, a, b) (SHUFFLE(CROSS, h, a, b) + SHUFFLE(SELECT, h, a, b))
+
+/* Lane i of the result is the sum of s[i]'s lanes. */
+INLINE vec lane_sums(const vec *s)
+{
+    vec t[LANES / 2];
+    for (int i = 0; i < LANES / 2; i++)
+        t[i] = FOLD(1, s[2 * i], s[2 * i + 1]);
+#if LANE_COUNT >= 4
+    for (int i = 0; i < LANES / 4; i++)
+        t[i] = FOLD(2, t[2 * i], t[2 * i + 1]);
+#endif
+#if LANE_COUNT >= 8
+    for (int i = 0; i < LANES / 8; i++)
+        t[i] = FOLD(4, t[2 * i], t[2 * i + 1]);
+#endif
+#if LANE_COUNT >= 16
+    t[0] = FOLD(8, t[0], t[1]);
+#endif
+    return t[0];
+}
+
 INLINE real lane_sum(vec v)
 {
     real a[LANES];
@@ -66,34 +183,28 @@ INLINE int64_t column(const void *columns, int index_bytes, int64_t k)
     return ((const int32_t *)columns)[k];
 }
 
-/* Runs `body(nv, index_bytes, ...)` with both as constants, so that one always_inline
- * body becomes one loop per width and index type. */
-#define WITH_INDEX(body, nv, index_bytes, ...)                                             \
+/* Runs `body(index_bytes, ...)` or `body(nv, ...)` with a constant, so that one
+ * always_inline body becomes one loop per index type or width. */
+#define WITH_INDEX(index_bytes, body, ...)                                                 \
     do {                                                                                   \
         if ((index_bytes) == 1)                                                            \
-            body(nv, 1, __VA_ARGS__);                                                      \
+            body(1, __VA_ARGS__);                                                          \
         else if ((index_bytes) == 2)                                                       \
-            body(nv, 2, __VA_ARGS__);                                                      \
+            body(2, __VA_ARGS__);                                                          \
         else                                                                               \
-            body(nv, 4, __VA_ARGS__);                                                      \
+            body(4, __VA_ARGS__);                                                          \
     } while (0)
 
-#if MAX_VECTORS > 4
-#define WITH_WIDE_(body, nv, index_bytes, ...)                                             \
-    case 6: WITH_INDEX(body, 6, index_bytes, __VA_ARGS__); break;                          \
-    case 8: WITH_INDEX(body, 8, index_bytes, __VA_ARGS__); break;
-#else
-#define WITH_WIDE_(...)
-#endif
-
-/* Widths that exist: 1, 2, 3, 4, 6, 8; panel_vectors() rounds up to one of them. */
-#define WITH_CONSTANTS(body, nv, index_bytes, ...)                                         \
+#define WITH_WIDTH(nv, body, ...)                                                          \
     switch (nv) {                                                                          \
-    case 1: WITH_INDEX(body, 1, index_bytes, __VA_ARGS__); break;                          \
-    case 2: WITH_INDEX(body, 2, index_bytes, __VA_ARGS__); break;                          \
-    case 3: WITH_INDEX(body, 3, index_bytes, __VA_ARGS__); break;                          \
-    case 4: WITH_INDEX(body, 4, index_bytes, __VA_ARGS__); break;                          \
-    WITH_WIDE_(body, nv, index_bytes, __VA_ARGS__)                                         \
+    case 1: body(1, __VA_ARGS__); break;                                                   \
+    case 2: body(2, __VA_ARGS__); break;                                                   \
+    case 3: body(3, __VA_ARGS__); break;                                                   \
+    case 4: body(4, __VA_ARGS__); break;                                                   \
+    case 5: body(5, __VA_ARGS__); break;                                                   \
+    case 6: body(6, __VA_ARGS__); break;                                                   \
+    case 7: body(7, __VA_ARGS__); break;                                                   \
+    case 8: body(8, __VA_ARGS__); break;                                                   \
     default: __builtin_unreachable();                                                      \
     }
 

@@ -7,11 +7,10 @@
 
 enum { SUMS = 8 };
 
-INLINE void spmv_rows(const int nv, const int index_bytes, const TILE *t, int first,
+INLINE void spmv_rows(const int index_bytes, const TILE *t, int first,
                       int relu, const real *restrict x, const real *restrict bias,
                       real *restrict y)
 {
-    (void)nv;
     const real *restrict values = t->values;
     int64_t k = t->indptr[0];
     for (int64_t i = 0; i < t->n_rows; i++) {
@@ -29,10 +28,9 @@ INLINE void spmv_rows(const int nv, const int index_bytes, const TILE *t, int fi
     }
 }
 
-INLINE void spmv_t_rows(const int nv, const int index_bytes, const TILE *t,
+INLINE void spmv_t_rows(const int index_bytes, const TILE *t,
                         const real *restrict dy, real *restrict dx)
 {
-    (void)nv;
     const real *restrict values = t->values;
     int64_t k = t->indptr[0];
     for (int64_t i = 0; i < t->n_rows; i++)
@@ -40,10 +38,9 @@ INLINE void spmv_t_rows(const int nv, const int index_bytes, const TILE *t,
             dx[column(t->columns, index_bytes, k)] += values[k] * dy[i];
 }
 
-INLINE void outer_rows(const int nv, const int index_bytes, const TILE *t, const real *a,
+INLINE void outer_rows(const int index_bytes, const TILE *t, const real *a,
                        const real *x, real *restrict out)
 {
-    (void)nv;
     int64_t k = t->indptr[0];
     for (int64_t i = 0; i < t->n_rows; i++)
         for (const int64_t end = t->indptr[i + 1]; k < end; k++)
@@ -53,15 +50,15 @@ INLINE void outer_rows(const int nv, const int index_bytes, const TILE *t, const
 void KERNEL(spmv)(const TILE *t, int first, int relu, const real *restrict x,
                   const real *restrict bias, real *restrict y)
 {
-    WITH_INDEX(spmv_rows, 1, t->index_bytes, t, first, relu, x, bias, y);
+    WITH_INDEX(t->index_bytes, spmv_rows, t, first, relu, x, bias, y);
 }
 
 void KERNEL(spmv_t)(const TILE *t, const real *restrict dy, real *restrict dx)
 {
-    WITH_INDEX(spmv_t_rows, 1, t->index_bytes, t, dy, dx);
+    WITH_INDEX(t->index_bytes, spmv_t_rows, t, dy, dx);
 }
 
 void KERNEL(outer)(const TILE *t, const real *a, const real *x, real *restrict out)
 {
-    WITH_INDEX(outer_rows, 1, t->index_bytes, t, a, x, out);
+    WITH_INDEX(t->index_bytes, outer_rows, t, a, x, out);
 }

@@ -1,226 +1,164 @@
-/* dx = W^T dy and dvalues = sddmm(dy, x).
+/* dx = W^T dy, alone or with dvalues = sddmm(dy, x) in one pass.
  *
- *   dx:      a unit (column block, panel) owns the block's dx and takes all rows in order
- *   dvalues: a unit (column block, group of rows) owns its slots and takes all panels in
- *            order
- *   both:    a unit (column block) does both in one pass
- *
- * In each, an output is summed by one thread in the same order, so the bits agree. */
-#include "cut.h"
+ * A tile (column block, chunk of rows) is sorted by column first, so that x[j] and dx[j]
+ * stay in registers while dy is gathered from a chunk that the cache holds. A unit (column
+ * block) owns its dx and its slots; without dvalues a unit is (column block, panel). Rows
+ * and panels come in order, so the bits are those of the products apart. */
+#include "by_column.h"
 
-#include <string.h>
+/* Bytes of dy that a chunk of rows gathers: about half of a second-level cache. */
+static const int64_t CHUNK_BYTES = 1 << 20;
+/* Entries of a column that a chunk should have, so that they outweigh starting it. */
+static const int64_t CHUNK_ENTRIES = 16;
 
 typedef struct job {
     const kernels *k;
     const snn_layout *w;
     int64_t batch;
     const real *values;
-    const real *dy;
-    int64_t lddy;
-    const real *x; /* NULL: no dvalues */
+    gathered dy;
+    const real *x;
     int64_t ldx;
-    real *dx; /* NULL: no dx */
+    real *dx;
     int64_t lddx;
-    real *dvalues;
+    real *dvalues; /* NULL: only dx */
 
-    int64_t panels, groups, units, taken;
+    int64_t chunk, panels, units, taken;
     char *scratch;
     size_t scratch_each;
+    int64_t max_entries;
 } job;
 
-typedef struct buffers {
-    real *chunk, *x, *dx;
-} buffers;
-
-static buffers buffers_of(const job *j, int thread)
+static int64_t chunk_rows(const kernels *k, const snn_layout *w)
 {
-    const int64_t width = panel_width(j->k);
-    const int64_t columns = min64(j->w->block_width, j->w->n_cols);
-    buffers s;
-    s.chunk = (real *)(void *)(j->scratch + (size_t)thread * j->scratch_each);
-    s.x = s.chunk + CHUNK * width;
-    s.dx = s.x + (j->x ? columns * width : 0);
-    return s;
+    const int64_t in_cache =
+        CHUNK_BYTES / (panel_width(k) * (int64_t)sizeof(real));
+    const double density = (double)w->nnz / ((double)w->n_rows * (double)w->n_cols);
+    const double wanted = (double)CHUNK_ENTRIES / (density + 1e-30);
+    if (wanted >= (double)w->n_rows)
+        return w->n_rows;
+    return min64(max64(in_cache, (int64_t)wanted), w->n_rows);
 }
 
-/* One tile: rows begin .. end of a block, one panel. */
-static void pass(const job *j, const buffers *s, int64_t block, int64_t begin, int64_t end,
-                 panel p, int first)
+/* Entries of the fullest tile. */
+static int64_t most_entries(const job *j)
 {
-    const kernels *k = j->k;
-    const int64_t step = p.ragged ? CHUNK : end - begin;
-    for (int64_t row = begin; row < end; row += step) {
-        const int64_t n = min64(step, end - row);
-        const tile t = tile_at(j->w, j->values, block, row, n);
-        const real *dy = j->dy + row * j->lddy + p.start;
-        int64_t lddy = j->lddy;
-        if (p.ragged) {
-            k->pack(n, p.width, p.nv, dy, lddy, s->chunk);
-            dy = s->chunk;
-            lddy = (int64_t)p.nv * k->lanes;
-        }
-        if (j->dx && j->x)
-            k->backward(&t, p.nv, first, dy, lddy, s->x, s->dx, j->dvalues);
-        else if (j->dx)
-            k->spmm_t(&t, p.nv, dy, lddy, s->dx);
-        else
-            k->sddmm(&t, p.nv, first, dy, lddy, s->x, j->dvalues);
+    const snn_layout *w = j->w;
+    int64_t most = 0;
+    for (int64_t block = 0; block < w->n_blocks; block++) {
+        const int32_t *indptr = w->indptr + block * w->n_rows;
+        for (int64_t row = 0; row < w->n_rows; row += j->chunk)
+            most = max64(most, (int64_t)indptr[min64(row + j->chunk, w->n_rows)] -
+                                   indptr[row]);
     }
+    return most;
 }
 
-static void block_panel(const job *j, const buffers *s, int64_t block, int64_t begin,
-                        int64_t end, int64_t index)
+static void one_panel(const job *j, const by_column *sorted, int64_t block, int64_t row,
+                      int64_t index)
 {
-    const kernels *k = j->k;
-    const panel p = panel_at(k, j->batch, index);
-    const int64_t columns = block_columns(j->w, block);
+    const panel p = panel_at(j->k, j->batch, index);
     const int64_t start = block_start(j->w, block);
-    if (j->x)
-        k->pack(columns, p.width, p.nv, j->x + start * j->ldx + p.start, j->ldx, s->x);
-    if (j->dx)
-        memset(s->dx, 0, (size_t)(columns * p.nv * k->lanes) * sizeof(real));
-    pass(j, s, block, begin, end, p, index == 0);
-    if (j->dx)
-        k->unpack(columns, p.width, p.nv, s->dx, j->dx + start * j->lddx + p.start, j->lddx);
+    const SNN_REAL(snn_columns) t = {.n_cols = block_columns(j->w, block),
+                                     .start = sorted->start,
+                                     .entries = sorted->entries};
+    j->k->backward(&t, p.nv, p.last, row == 0, index == 0, gathered_at(&j->dy, j->k, p, row),
+                   gathered_ld(&j->dy, j->k, p),
+                   j->x ? j->x + start * j->ldx + p.start : NULL, j->ldx,
+                   j->dx + start * j->lddx + p.start, j->lddx, sorted->dots);
+}
+
+static void tile_of(const job *j, by_column *sorted, int64_t block, int64_t row,
+                    int64_t panel_index)
+{
+    const snn_layout *w = j->w;
+    const tile t = tile_at(w, j->values, block, row, min64(j->chunk, w->n_rows - row));
+    SNN_REAL(snn_by_column)(&t, block_columns(w, block), sorted);
+    if (!j->dvalues) {
+        one_panel(j, sorted, block, row, panel_index);
+        return;
+    }
+    for (int64_t p = 0; p < j->panels; p++)
+        one_panel(j, sorted, block, row, p);
+    const int32_t first = t.indptr[0], n = t.indptr[t.n_rows] - first;
+    real *restrict out = j->dvalues + first;
+    for (int32_t k = 0; k < n; k++)
+        out[k] = sorted->dots[sorted->place[k]];
 }
 
 static void task(void *context, int thread)
 {
     job *j = context;
-    const int64_t n_rows = j->w->n_rows;
-    const buffers s = buffers_of(j, thread);
+    const snn_layout *w = j->w;
+    by_column sorted = SNN_REAL(snn_by_column_at)(
+        j->scratch + (size_t)thread * j->scratch_each, min64(w->block_width, w->n_cols),
+        j->max_entries, j->dvalues != NULL);
     for (int64_t u; (u = snn_next_unit(&j->taken, j->units)) >= 0;) {
-        if (!j->x) {
-            block_panel(j, &s, u / j->panels, 0, n_rows, u % j->panels);
-            continue;
-        }
-        const int64_t block = u / j->groups, group = u % j->groups;
-        const int64_t begin = row_cut(n_rows, group, j->groups);
-        const int64_t end = row_cut(n_rows, group + 1, j->groups);
-        for (int64_t p = 0; p < j->panels; p++)
-            block_panel(j, &s, block, begin, end, p);
+        const int64_t block = j->dvalues ? u : u / j->panels;
+        int64_t row = 0;
+        do
+            tile_of(j, &sorted, block, row, u % j->panels);
+        while ((row += j->chunk) < w->n_rows);
     }
 }
 
-/* One sample. */
-static void vector_task(void *context, int thread)
-{
-    (void)thread;
-    job *j = context;
-    const snn_layout *w = j->w;
-    for (int64_t block; (block = snn_next_unit(&j->taken, w->n_blocks)) >= 0;) {
-        const tile t = tile_at(w, j->values, block, 0, w->n_rows);
-        const int64_t start = block_start(w, block);
-        if (j->dx) {
-            memset(j->dx + start, 0, (size_t)block_columns(w, block) * sizeof(real));
-            j->k->spmv_t(&t, j->dy, j->dx + start);
-        }
-        if (j->x)
-            j->k->outer(&t, j->dy, j->x + start, j->dvalues);
-    }
-}
-
-static void gather(int64_t n, const real *from, int64_t stride, real *to)
-{
-    for (int64_t i = 0; i < n; i++)
-        to[i] = from[i * stride];
-}
-
-static int run_vector(job *j, int threads)
+static int run(job *j, const real *dy, int64_t lddy, int threads)
 {
     const snn_layout *w = j->w;
-    real *dx = j->dx;
-    const int64_t n_rows = w->n_rows, n_cols = w->n_cols;
-    real *scratch = snn_scratch_new((size_t)(n_rows + 2 * n_cols) * sizeof(real));
-    if (!scratch)
-        return SNN_NO_MEMORY;
-    if (j->lddy != 1) {
-        gather(n_rows, j->dy, j->lddy, scratch);
-        j->dy = scratch;
-    }
-    if (j->x && j->ldx != 1) {
-        gather(n_cols, j->x, j->ldx, scratch + n_rows);
-        j->x = scratch + n_rows;
-    }
-    if (dx && j->lddx != 1)
-        j->dx = scratch + n_rows + n_cols;
-    snn_parallel(threads, vector_task, j);
-    if (dx != j->dx)
-        for (int64_t c = 0; c < n_cols; c++)
-            dx[c * j->lddx] = j->dx[c];
-    snn_scratch_free(scratch);
-    return SNN_OK;
-}
-
-static int run(job *j, int threads)
-{
-    const snn_layout *w = j->w;
-    if (j->batch == 1)
-        return run_vector(j, threads);
+    const int status =
+        SNN_REAL(snn_gather)(j->k, w->n_rows, j->batch, dy, lddy, threads, &j->dy);
+    if (status != SNN_OK)
+        return status;
+    j->chunk = max64(chunk_rows(j->k, w), 1);
+    j->max_entries = most_entries(j);
     j->panels = panel_count(j->k, j->batch);
-    j->groups = j->dx ? 1 : row_groups(w->n_rows, w->n_blocks, threads);
-    j->units = w->n_blocks * (j->x ? j->groups : j->panels);
-    const int64_t columns = min64(w->block_width, w->n_cols);
-    const int64_t rows = CHUNK + columns * ((j->x != NULL) + (j->dx != NULL));
-    j->scratch_each = aligned_bytes(rows * panel_width(j->k));
+    j->units = w->n_blocks * (j->dvalues ? 1 : j->panels);
+    j->scratch_each = SNN_REAL(snn_by_column_bytes)(
+        min64(w->block_width, w->n_cols), j->max_entries, j->dvalues != NULL);
     j->scratch = snn_scratch_new(j->scratch_each * (size_t)threads);
-    if (!j->scratch)
+    if (!j->scratch) {
+        snn_scratch_free(j->dy.scratch);
         return SNN_NO_MEMORY;
+    }
     snn_parallel(threads, task, j);
     snn_scratch_free(j->scratch);
+    snn_scratch_free(j->dy.scratch);
     return SNN_OK;
-}
-
-static int threads_for(const snn_layout *w, int64_t batch)
-{
-    return snn_threads_for((double)w->nnz * (double)batch);
 }
 
 int SNN_REAL(snn_spmm_t)(const snn_layout *w, int64_t batch, const real *values,
                          const real *dy, int64_t lddy, real *dx, int64_t lddx)
 {
-    job j = {.k = SNN_REAL(snn_active)(), .w = w, .batch = batch, .values = values,
-             .dy = dy, .lddy = lddy, .dx = dx, .lddx = lddx};
-    if (!j.k)
+    const kernels *k = SNN_REAL(snn_active)();
+    if (!k)
         return SNN_BAD_ARGUMENT;
     if (batch == 0 || w->n_cols == 0)
         return SNN_OK;
-    return run(&j, threads_for(w, batch));
-}
-
-int SNN_REAL(snn_sddmm)(const snn_layout *w, int64_t batch, const real *a, int64_t lda,
-                        const real *x, int64_t ldx, real *out)
-{
-    job j = {.k = SNN_REAL(snn_active)(), .w = w, .batch = batch, .dy = a, .lddy = lda,
-             .x = x, .ldx = ldx, .dvalues = out};
-    if (!j.k)
-        return SNN_BAD_ARGUMENT;
-    if (w->nnz == 0)
-        return SNN_OK;
-    if (batch == 0) {
-        memset(out, 0, (size_t)w->nnz * sizeof(real));
-        return SNN_OK;
-    }
-    return run(&j, threads_for(w, batch));
+    if (batch == 1)
+        return SNN_REAL(snn_backward_vector)(k, w, values, dy, lddy, NULL, 1, dx, lddx, NULL);
+    job j = {.k = k, .w = w, .batch = batch, .values = values, .dx = dx, .lddx = lddx};
+    return run(&j, dy, lddy, threads_for(w, batch));
 }
 
 int SNN_REAL(snn_spmm_backward)(const snn_layout *w, int64_t batch, const real *values,
                                 const real *dy, int64_t lddy, const real *x, int64_t ldx,
                                 real *dx, int64_t lddx, real *dvalues)
 {
+    const kernels *k = SNN_REAL(snn_active)();
     const int threads = threads_for(w, 2 * batch);
-    /* Too few blocks to go round: each on its own cuts finer, and gives the same bits. */
-    if (batch == 0 || w->nnz == 0 || (threads > 1 && w->n_blocks < 2 * threads)) {
-        const int status =
-            SNN_REAL(snn_spmm_t)(w, batch, values, dy, lddy, dx, lddx);
+    if (!k)
+        return SNN_BAD_ARGUMENT;
+    /* Too few blocks to go round: apart, the products cut finer and give the same bits. */
+    if (batch == 0 || w->nnz == 0 || (batch > 1 && w->n_blocks < threads)) {
+        const int status = SNN_REAL(snn_spmm_t)(w, batch, values, dy, lddy, dx, lddx);
         if (status != SNN_OK)
             return status;
         return SNN_REAL(snn_sddmm)(w, batch, dy, lddy, x, ldx, dvalues);
     }
-    job j = {.k = SNN_REAL(snn_active)(), .w = w, .batch = batch, .values = values,
-             .dy = dy, .lddy = lddy, .x = x, .ldx = ldx, .dx = dx, .lddx = lddx,
-             .dvalues = dvalues};
-    if (!j.k)
-        return SNN_BAD_ARGUMENT;
-    return run(&j, threads);
+    if (batch == 1)
+        return SNN_REAL(snn_backward_vector)(k, w, values, dy, lddy, x, ldx, dx, lddx,
+                                             dvalues);
+    job j = {.k = k, .w = w, .batch = batch, .values = values, .x = x, .ldx = ldx, .dx = dx,
+             .lddx = lddx, .dvalues = dvalues};
+    return run(&j, dy, lddy, threads);
 }

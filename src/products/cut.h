@@ -1,4 +1,4 @@
-/* How the drivers cut work: panels of samples, tiles of rows in a column block. */
+/* How the drivers cut work: panels of the batch, tiles of rows in a column block. */
 #ifndef SNN_CUT_H
 #define SNN_CUT_H
 
@@ -10,9 +10,6 @@
 
 typedef SNN_REAL(snn_kernels) kernels;
 typedef SNN_REAL(snn_tile) tile;
-
-/* Rows that a ragged panel's copy of dY or Y holds at a time. */
-enum { CHUNK = 256 };
 
 static inline int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
 static inline int64_t max64(int64_t a, int64_t b) { return a > b ? a : b; }
@@ -29,19 +26,20 @@ static inline int64_t panel_count(const kernels *k, int64_t batch)
 }
 
 typedef struct panel {
+    int64_t index;
     int64_t start, width; /* samples */
-    int nv;               /* vectors, a width that the kernels have */
-    int ragged;           /* width is not nv whole vectors */
+    int nv;               /* vectors */
+    int last;             /* samples in the last vector */
 } panel;
 
 static inline panel panel_at(const kernels *k, int64_t batch, int64_t index)
 {
     panel p;
+    p.index = index;
     p.start = index * panel_width(k);
     p.width = min64(panel_width(k), batch - p.start);
-    const int needed = (int)((p.width + k->lanes - 1) / k->lanes);
-    p.nv = needed == 5 ? 6 : needed == 7 ? 8 : needed;
-    p.ragged = p.width != (int64_t)p.nv * k->lanes;
+    p.nv = (int)((p.width + k->lanes - 1) / k->lanes);
+    p.last = (int)(p.width - (int64_t)(p.nv - 1) * k->lanes);
     return p;
 }
 
@@ -67,19 +65,24 @@ static inline tile tile_at(const snn_layout *w, const real *values, int64_t bloc
     return t;
 }
 
-/* Rows row_cut(n, g, groups) .. row_cut(n, g + 1, groups) are group g's. */
-static inline int64_t row_cut(int64_t n_rows, int64_t group, int64_t groups)
+/* Items cut(n, g, groups) .. cut(n, g + 1, groups) are group g's. */
+static inline int64_t cut(int64_t n, int64_t group, int64_t groups)
 {
-    return n_rows * group / groups;
+    return n * group / groups;
 }
 
-/* Groups of rows so that `others` times groups keeps every thread busy. */
-static inline int64_t row_groups(int64_t n_rows, int64_t others, int threads)
+/* Groups of n items so that `others` times groups keeps every thread busy. */
+static inline int64_t groups_for(int64_t n, int64_t others, int threads)
 {
     if (threads == 1)
         return 1;
     const int64_t wanted = (4 * (int64_t)threads + others - 1) / max64(others, 1);
-    return max64(1, min64(wanted, n_rows));
+    return max64(1, min64(wanted, n));
+}
+
+static inline int threads_for(const snn_layout *w, int64_t batch)
+{
+    return snn_threads_for((double)w->nnz * (double)batch);
 }
 
 /* Bytes of n reals, rounded up so that what follows is aligned. */
@@ -87,5 +90,35 @@ static inline size_t aligned_bytes(int64_t n)
 {
     return ((size_t)n * sizeof(real) + 63) / 64 * 64;
 }
+
+/* Activations as the kernels gather them: the caller's own array where it will do, else a
+ * packed copy, panel after panel. */
+typedef struct gathered {
+    const real *base;
+    int64_t panel; /* reals from one panel to the next */
+    int64_t ld;    /* 0: a panel's own width */
+    void *scratch;
+} gathered;
+
+/* SNN_OK or SNN_NO_MEMORY; packs on `threads` threads. */
+int SNN_REAL(snn_gather)(const kernels *k, int64_t n, int64_t batch, const real *x,
+                         int64_t ldx, int threads, gathered *out);
+
+static inline int64_t gathered_ld(const gathered *g, const kernels *k, panel p)
+{
+    return g->ld ? g->ld : (int64_t)p.nv * k->lanes;
+}
+
+/* Feature `feature` of the panel. */
+static inline const real *gathered_at(const gathered *g, const kernels *k, panel p,
+                                      int64_t feature)
+{
+    return g->base + p.index * g->panel + feature * gathered_ld(g, k, p);
+}
+
+/* The backward products of one sample; dx, or x and dvalues, may be NULL. */
+int SNN_REAL(snn_backward_vector)(const kernels *k, const snn_layout *w, const real *values,
+                                  const real *dy, int64_t lddy, const real *x, int64_t ldx,
+                                  real *dx, int64_t lddx, real *dvalues);
 
 #endif

@@ -21,8 +21,8 @@ static void mask_task(void *context, int thread)
     (void)thread;
     mask_job *j = context;
     for (int64_t g; (g = snn_next_unit(&j->taken, j->groups)) >= 0;) {
-        const int64_t begin = row_cut(j->n_rows, g, j->groups);
-        const int64_t end = row_cut(j->n_rows, g + 1, j->groups);
+        const int64_t begin = cut(j->n_rows, g, j->groups);
+        const int64_t end = cut(j->n_rows, g + 1, j->groups);
         j->k->activation_backward(end - begin, j->batch, j->relu,
                                   j->relu ? j->y + begin * j->ldy : NULL, j->ldy,
                                   j->dy + begin * j->lddy, j->lddy, j->dz + begin * j->lddz,
@@ -42,7 +42,7 @@ int SNN_REAL(snn_activation_backward)(int64_t n_rows, int64_t batch, int activat
     if (n_rows == 0)
         return SNN_OK;
     const int threads = snn_threads_for(PASS_WEIGHT * (double)n_rows * (double)batch);
-    j.groups = row_groups(n_rows, 1, threads);
+    j.groups = groups_for(n_rows, 1, threads);
     snn_parallel(threads, mask_task, &j);
     return SNN_OK;
 }

@@ -1,0 +1,50 @@
+/* Dot products that end in a sum over lanes: a few are collected and summed together. */
+#ifndef SNN_DOTS_H
+#define SNN_DOTS_H
+
+#include "simd.h"
+
+enum { DOTS = 32 };
+
+/* A dot product's own additions: in CHAINS interleaved chains, so that they need not wait
+ * for each other. */
+#ifndef CHAINS
+#define CHAINS 2
+#endif
+typedef struct chain {
+    vec sum[CHAINS];
+} chain;
+
+INLINE vec chain_total(const chain *c)
+{
+    vec total = c->sum[0];
+    for (int i = 1; i < CHAINS; i++)
+        total += c->sum[i];
+    return total;
+}
+
+typedef struct dots {
+    vec sums[DOTS];
+    int64_t first; /* where the first one goes */
+    int n;
+} dots;
+
+/* out[e] (+)= dot e, for the collected ones. */
+INLINE void dots_flush(dots *d, int assign, real *restrict out)
+{
+    for (int g = 0; g < d->n; g += LANES) {
+        const int n = d->n - g < LANES ? d->n - g : LANES;
+        for (int i = n; i < LANES; i++)
+            d->sums[g + i] = (vec){0};
+        const vec sum = lane_sums(d->sums + g);
+        real *restrict to = out + d->first + g;
+        if (n == LANES)
+            store_any(to, assign ? sum : load_any(to) + sum);
+        else
+            store_part(to, assign ? sum : load_part(to, n) + sum, n);
+    }
+    d->first += d->n;
+    d->n = 0;
+}
+
+#endif

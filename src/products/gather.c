@@ -1,0 +1,54 @@
+/* Activations for gathering: the caller's array, or a packed copy. */
+#include "cut.h"
+
+typedef struct job {
+    const kernels *k;
+    int64_t n, batch;
+    const real *x;
+    int64_t ldx;
+    real *packed;
+    int64_t panel, groups, taken;
+} job;
+
+static void task(void *context, int thread)
+{
+    (void)thread;
+    job *j = context;
+    const kernels *k = j->k;
+    const int64_t units = panel_count(k, j->batch) * j->groups;
+    for (int64_t u; (u = snn_next_unit(&j->taken, units)) >= 0;) {
+        const panel p = panel_at(k, j->batch, u / j->groups);
+        const int64_t begin = cut(j->n, u % j->groups, j->groups);
+        const int64_t end = cut(j->n, u % j->groups + 1, j->groups);
+        k->pack(end - begin, p.nv, p.last, j->x + begin * j->ldx + p.start, j->ldx,
+                j->packed + p.index * j->panel + begin * p.nv * k->lanes);
+    }
+}
+
+/* Rows that are whole, aligned vectors can stay where they are, unless they lie so far
+ * apart that a panel of them would fall into a few sets of the cache. */
+static int usable(const kernels *k, int64_t batch, const real *x, int64_t ldx)
+{
+    const size_t vector = (size_t)k->lanes * sizeof(real);
+    return (uintptr_t)x % vector == 0 && (size_t)ldx * sizeof(real) % vector == 0 &&
+           batch % k->lanes == 0 && ldx <= 2 * panel_width(k);
+}
+
+int SNN_REAL(snn_gather)(const kernels *k, int64_t n, int64_t batch, const real *x,
+                         int64_t ldx, int threads, gathered *out)
+{
+    if (usable(k, batch, x, ldx)) {
+        *out = (gathered){.base = x, .panel = panel_width(k), .ld = ldx};
+        return SNN_OK;
+    }
+    const int64_t panels = panel_count(k, batch);
+    const panel first = panel_at(k, batch, 0);
+    job j = {.k = k, .n = n, .batch = batch, .x = x, .ldx = ldx,
+             .panel = n * first.nv * k->lanes, .groups = groups_for(n, panels, threads)};
+    j.packed = snn_scratch_new((size_t)(panels * j.panel) * sizeof(real));
+    if (!j.packed)
+        return SNN_NO_MEMORY;
+    snn_parallel(threads, task, &j);
+    *out = (gathered){.base = j.packed, .panel = j.panel, .scratch = j.packed};
+    return SNN_OK;
+}
