@@ -4,60 +4,168 @@
  *
  * Every draw is the same bits on every machine: integers, powers of two, and for the
  * normal a logarithm and a cosine made here from +, *, / and sqrt alone. This file is
- * compiled without contraction to fused multiply-adds for that reason. */
+ * compiled without contraction to fused multiply-adds for that reason.
+ *
+ * Blocks are drawn LANES at a time, with loops over lanes that a compiler can vectorise:
+ * no branches, and only conversions that the smallest instruction sets have. */
 #include "sparsenn.h"
 
 #include <math.h>
+#include <string.h>
 
 #define PHILOX_M0 0xD2511F53u
 #define PHILOX_M1 0xCD9E8D57u
 #define PHILOX_W0 0x9E3779B9u
 #define PHILOX_W1 0xBB67AE85u
 
-static inline void philox(uint32_t c0, uint32_t c1, uint32_t c2, uint32_t c3, uint32_t k0,
-                          uint32_t k1, uint32_t out[4]) {
+#define LANES 64
+
+/* Word j of the block in lane i is w[j][i]. */
+typedef struct words {
+    uint32_t w[4][LANES];
+} words;
+
+/* The ten rounds, in place on counters. */
+static void philox(int n_lanes, uint32_t k0, uint32_t k1, words *restrict c) {
     for (int round = 0; round < 10; round++) {
-        uint64_t p0 = (uint64_t)PHILOX_M0 * c0;
-        uint64_t p1 = (uint64_t)PHILOX_M1 * c2;
-        c0 = (uint32_t)(p1 >> 32) ^ c1 ^ k0;
-        c1 = (uint32_t)p1;
-        c2 = (uint32_t)(p0 >> 32) ^ c3 ^ k1;
-        c3 = (uint32_t)p0;
+        for (int i = 0; i < n_lanes; i++) {
+            uint64_t p0 = (uint64_t)PHILOX_M0 * c->w[0][i];
+            uint64_t p1 = (uint64_t)PHILOX_M1 * c->w[2][i];
+            uint32_t w0 = (uint32_t)(p1 >> 32) ^ c->w[1][i] ^ k0;
+            uint32_t w2 = (uint32_t)(p0 >> 32) ^ c->w[3][i] ^ k1;
+            c->w[0][i] = w0;
+            c->w[1][i] = (uint32_t)p1;
+            c->w[2][i] = w2;
+            c->w[3][i] = (uint32_t)p0;
+        }
         k0 += PHILOX_W0;
         k1 += PHILOX_W1;
     }
-    out[0] = c0;
-    out[1] = c1;
-    out[2] = c2;
-    out[3] = c3;
 }
 
 void snn_philox4x32(const uint32_t counter[4], const uint32_t key[2], uint32_t out[4]) {
-    philox(counter[0], counter[1], counter[2], counter[3], key[0], key[1], out);
+    words c;
+    for (int j = 0; j < 4; j++) c.w[j][0] = counter[j];
+    philox(1, key[0], key[1], &c);
+    for (int j = 0; j < 4; j++) out[j] = c.w[j][0];
 }
 
-/* The four words of one block of the stream. */
-static inline void stream_block(const snn_stream *s, uint64_t block, uint32_t out[4]) {
-    philox((uint32_t)block, (uint32_t)(block >> 32), s->step, s->purpose_layer,
-           (uint32_t)s->seed, (uint32_t)(s->seed >> 32), out);
+/* The next elements of a draw. */
+typedef struct cursor {
+    const snn_stream *stream;
+    int64_t next, end;       /* elements, or positions in the list of elements */
+    const int64_t *elements; /* or NULL */
+} cursor;
+
+static cursor start(const snn_stream *s, int64_t first, const int64_t *elements,
+                    int64_t n) {
+    cursor c = {s, elements ? 0 : first, elements ? n : first + n, elements};
+    return c;
 }
 
-static inline uint64_t word64(const uint32_t words[4], int half) {
-    return words[2 * half] | (uint64_t)words[2 * half + 1] << 32;
+/* Draws the blocks of the next elements, per_block to a block, and returns how many elements these are; 0 at the
+ * end. Element i of them is part[i] of the block in lane[i]. */
+static inline __attribute__((always_inline)) int
+advance(cursor *c, int per_block, words *restrict out, uint8_t lane[4 * LANES],
+        uint8_t part[4 * LANES]) {
+    int64_t left = c->end - c->next;
+    uint64_t divisor = (uint64_t)per_block;
+    uint64_t block[LANES];
+    int n, n_blocks;
+    if (c->elements) {
+        n = n_blocks = left < LANES ? (int)left : LANES;
+        for (int i = 0; i < n; i++) {
+            uint64_t element = (uint64_t)c->elements[c->next + i];
+            block[i] = element / divisor;
+            lane[i] = (uint8_t)i;
+            part[i] = (uint8_t)(element % divisor);
+        }
+    } else {
+        uint64_t first = (uint64_t)c->next / divisor;
+        int skipped = (int)((uint64_t)c->next % divisor);
+        n = LANES * per_block - skipped;
+        if (left < n) n = (int)left;
+        n_blocks = (skipped + n + per_block - 1) / per_block;
+        for (int i = 0; i < n_blocks; i++) block[i] = first + (uint64_t)i;
+        for (int i = 0; i < n; i++) {
+            lane[i] = (uint8_t)((skipped + i) / per_block);
+            part[i] = (uint8_t)((skipped + i) % per_block);
+        }
+    }
+    c->next += n;
+
+    const snn_stream *s = c->stream;
+    for (int i = 0; i < n_blocks; i++) {
+        out->w[0][i] = (uint32_t)block[i];
+        out->w[1][i] = (uint32_t)(block[i] >> 32);
+        out->w[2][i] = s->step;
+        out->w[3][i] = s->purpose_layer;
+    }
+    philox(n_blocks, (uint32_t)s->seed, (uint32_t)(s->seed >> 32), out);
+    return n;
 }
 
-/* log(u) for u in (0, 1], within 2 ulp. u = 2^e m with m in [sqrt(1/2), sqrt(2)], and
+void snn_random_bits(const snn_stream *s, int64_t first, const int64_t *elements, int64_t n,
+                     uint32_t *restrict out) {
+    words block;
+    uint8_t lane[4 * LANES], part[4 * LANES];
+    cursor c = start(s, first, elements, n);
+    for (int count; (count = advance(&c, 4, &block, lane, part)) > 0; out += count)
+        for (int i = 0; i < count; i++) out[i] = block.w[part[i]][lane[i]];
+}
+
+/* The 53 top bits of the 64-bit word (high, low) as an integer. In two halves, because
+ * vectors of 64-bit integers convert to double only on recent machines. */
+static inline double top53(uint32_t high, uint32_t low) {
+    double upper = (double)(int32_t)(high >> 11);
+    uint32_t lower = high << 21 | low >> 11;
+    return upper * 0x1p32 + ((double)(int32_t)(lower ^ 0x80000000u) + 0x1p31);
+}
+
+void snn_random_uniform_f32(const snn_stream *s, int64_t first, const int64_t *elements,
+                            int64_t n, float *restrict out) {
+    words block;
+    uint8_t lane[4 * LANES], part[4 * LANES];
+    cursor c = start(s, first, elements, n);
+    for (int count; (count = advance(&c, 2, &block, lane, part)) > 0; out += count)
+        for (int i = 0; i < count; i++) {
+            uint32_t high = block.w[2 * part[i] + 1][lane[i]];
+            out[i] = (float)(int32_t)(high >> 8) * 0x1p-24f;
+        }
+}
+
+void snn_random_uniform_f64(const snn_stream *s, int64_t first, const int64_t *elements,
+                            int64_t n, double *restrict out) {
+    words block;
+    uint8_t lane[4 * LANES], part[4 * LANES];
+    cursor c = start(s, first, elements, n);
+    for (int count; (count = advance(&c, 2, &block, lane, part)) > 0; out += count)
+        for (int i = 0; i < count; i++) {
+            int low = 2 * part[i];
+            out[i] = top53(block.w[low + 1][lane[i]], block.w[low][lane[i]]) * 0x1p-53;
+        }
+}
+
+static inline uint64_t bits_of(double x) {
+    uint64_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    return bits;
+}
+
+static inline double of_bits(uint64_t bits) {
+    double x;
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+
+/* log(u) for u in (0, 1], within 2 ulp. u = 2^e m with m in [sqrt(1/2), sqrt(2)), and
  * log m = 2 artanh(t), t = (m - 1) / (m + 1), |t| < 0.1716. */
 static inline double log_unit(double u) {
-    union {
-        double d;
-        uint64_t i;
-    } bits = {.d = u};
-    /* 0x3FE6A09E667F3BCD is sqrt(1/2): subtracting it makes the exponent field e. */
-    uint64_t shifted = bits.i - 0x3FE6A09E667F3BCDu;
-    int32_t e = (int32_t)((int64_t)shifted >> 52);
-    bits.i -= (uint64_t)(int64_t)e << 52;
-    double m = bits.d;
+    /* The exponent field of u / sqrt(1/2), 1024 higher so that it stays positive. */
+    uint64_t raised = (bits_of(u) - 0x3FE6A09E667F3BCDu + ((uint64_t)1024 << 52)) >> 52;
+    double m = of_bits(bits_of(u) - ((raised - 1024) << 52));
+    /* An integer below 2^52 in the low bits of 2^52. */
+    double e = of_bits(raised | 0x4330000000000000u) - (0x1p52 + 1024);
     double t = (m - 1.0) / (m + 1.0);
     double s = t * t;
     double p = 1.0 / 23;
@@ -72,14 +180,15 @@ static inline double log_unit(double u) {
     p = p * s + 1.0 / 5;
     p = p * s + 1.0 / 3;
     double log_m = 2.0 * t + 2.0 * t * (s * p);
-    return (double)e * 0.69314718055994530942 + log_m;
+    return e * 0.69314718055994530942 + log_m;
 }
 
 /* cos(2 pi u) for u in [0, 1): the nearest quarter turn is taken off exactly, then
  * Taylor's series on [-pi/4, pi/4]. */
 static inline double cos_turn(double u) {
-    int32_t quarter = (int32_t)(4.0 * u + 0.5);
-    double x = (u - 0.25 * (double)quarter) * 6.28318530717958647693;
+    double shifted = 4.0 * u + 0x1.8p52; /* rounds 4 u; its low bits are the quarters */
+    uint64_t quarter = bits_of(shifted);
+    double x = (u - 0.25 * (shifted - 0x1.8p52)) * 6.28318530717958647693;
     double s = x * x;
     double c = -1.0 / 6402373705728000.0;
     c = c * s + 1.0 / 20922789888000.0;
@@ -101,59 +210,40 @@ static inline double cos_turn(double u) {
     d = d * s - 1.0 / 6.0;
     d = (d * s) * x + x;
     /* Quarter turns 0, 1, 2, 3, 4 make it cos x, -sin x, -cos x, sin x, cos x. */
-    double value = (quarter & 1) ? d : c;
-    return ((quarter + 1) & 2) ? -value : value;
+    uint64_t odd = 0 - (quarter & 1);
+    uint64_t sign = ((quarter + 1) & 2) << 62;
+    return of_bits(((bits_of(d) & odd) | (bits_of(c) & ~odd)) ^ sign);
 }
 
-/* Box and Muller (1958), one of the pair, so that an element needs one block. */
-static inline double normal_element(const snn_stream *s, uint64_t element) {
-    uint32_t words[4];
-    stream_block(s, element, words);
-    double u1 = (double)(int64_t)((word64(words, 0) >> 11) + 1) * 0x1p-53; /* (0, 1] */
-    double u2 = (double)(int64_t)(word64(words, 1) >> 11) * 0x1p-53;
-    return sqrt(-2.0 * log_unit(u1)) * cos_turn(u2);
-}
-
-static inline uint64_t uniform_word(const snn_stream *s, uint64_t element) {
-    uint32_t words[4];
-    stream_block(s, element / 2, words);
-    return word64(words, (int)(element % 2));
-}
-
-#define ELEMENT(i) ((uint64_t)(elements ? elements[i] : first + (i)))
-
-void snn_random_bits(const snn_stream *s, int64_t first, const int64_t *elements, int64_t n,
-                     uint32_t *restrict out) {
-    uint32_t words[4];
-    uint64_t have = 0;
-    for (int64_t i = 0; i < n; i++) {
-        uint64_t element = ELEMENT(i);
-        if (i == 0 || element / 4 != have) {
-            have = element / 4;
-            stream_block(s, have, words);
-        }
-        out[i] = words[element % 4];
+/* One normal of each block: Box and Muller (1958), one of the pair. */
+static void normals(const words *restrict block, double z[restrict LANES]) {
+    for (int i = 0; i < LANES; i++) {
+        double u = (top53(block->w[1][i], block->w[0][i]) + 1.0) * 0x1p-53; /* (0, 1] */
+        double turn = top53(block->w[3][i], block->w[2][i]) * 0x1p-53;
+        z[i] = sqrt(-2.0 * log_unit(u)) * cos_turn(turn);
     }
-}
-
-void snn_random_uniform_f32(const snn_stream *s, int64_t first, const int64_t *elements,
-                            int64_t n, float *restrict out) {
-    for (int64_t i = 0; i < n; i++)
-        out[i] = (float)(int32_t)(uniform_word(s, ELEMENT(i)) >> 40) * 0x1p-24f;
-}
-
-void snn_random_uniform_f64(const snn_stream *s, int64_t first, const int64_t *elements,
-                            int64_t n, double *restrict out) {
-    for (int64_t i = 0; i < n; i++)
-        out[i] = (double)(int64_t)(uniform_word(s, ELEMENT(i)) >> 11) * 0x1p-53;
 }
 
 void snn_random_normal_f32(const snn_stream *s, int64_t first, const int64_t *elements,
                            int64_t n, float *restrict out) {
-    for (int64_t i = 0; i < n; i++) out[i] = (float)normal_element(s, ELEMENT(i));
+    words block = {0};
+    uint8_t lane[4 * LANES], part[4 * LANES];
+    double z[LANES];
+    cursor c = start(s, first, elements, n);
+    for (int count; (count = advance(&c, 1, &block, lane, part)) > 0; out += count) {
+        normals(&block, z);
+        for (int i = 0; i < count; i++) out[i] = (float)z[i];
+    }
 }
 
 void snn_random_normal_f64(const snn_stream *s, int64_t first, const int64_t *elements,
                            int64_t n, double *restrict out) {
-    for (int64_t i = 0; i < n; i++) out[i] = normal_element(s, ELEMENT(i));
+    words block = {0};
+    uint8_t lane[4 * LANES], part[4 * LANES];
+    double z[LANES];
+    cursor c = start(s, first, elements, n);
+    for (int count; (count = advance(&c, 1, &block, lane, part)) > 0; out += count) {
+        normals(&block, z);
+        memcpy(out, z, (size_t)count * sizeof *out);
+    }
 }
