@@ -63,8 +63,9 @@ static cursor start(const snn_stream *s, int64_t first, const int64_t *elements,
     return c;
 }
 
-/* Draws the blocks of the next elements, per_block to a block, and returns how many elements these are; 0 at the
- * end. Element i of them is part[i] of the block in lane[i]. */
+/* Draws the blocks of the next elements, per_block to a block, and returns how many
+ * elements these are; 0 at the end. Element i of them is part[i] of the block in lane[i].
+ */
 static inline __attribute__((always_inline)) int
 advance(cursor *c, int per_block, words *restrict out, uint8_t lane[4 * LANES],
         uint8_t part[4 * LANES]) {

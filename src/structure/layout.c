@@ -4,7 +4,8 @@
 
 #include <string.h>
 
-static inline void put_column(void *columns, int32_t index_bytes, int64_t k, int32_t column) {
+static inline void put_column(void *columns, int32_t index_bytes, int64_t k,
+                              int32_t column) {
     if (index_bytes == 1)
         ((uint8_t *)columns)[k] = (uint8_t)column;
     else if (index_bytes == 2)
@@ -20,7 +21,8 @@ static inline int32_t get_column(const snn_layout *layout, int64_t k) {
 }
 
 /* First slot past the run, from k on, of columns below `limit`. */
-static inline int64_t run_end(const int32_t *indices, int64_t k, int64_t end, int64_t limit) {
+static inline int64_t run_end(const int32_t *indices, int64_t k, int64_t end,
+                              int64_t limit) {
     while (k < end && indices[k] < limit) k++;
     return k;
 }
