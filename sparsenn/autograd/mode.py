@@ -39,6 +39,10 @@ class _Switch(ContextDecorator):
     def __init__(self) -> None:
         self._former: list[bool] = []
 
+    def _recreate_cm(self) -> _Switch:
+        # A decorated function may run in several threads: each call its own stack.
+        return type(self)()
+
     def __enter__(self) -> None:
         self._former.append(MODE.recording)
         MODE.recording = self._value

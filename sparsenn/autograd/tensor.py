@@ -80,10 +80,10 @@ class Tensor:
     def __init__(
         self, data: Any, requires_grad: bool = False, *, dtype: Any = None
     ) -> None:
-        if isinstance(data, Tensor):
-            data = data._data
-        self._data: np.ndarray = _float_array(data, dtype)
-        self._cell: list[int] = [0]
+        source = data._data if isinstance(data, Tensor) else data
+        self._data: np.ndarray = _float_array(source, dtype)
+        same = isinstance(data, Tensor) and self._data is source
+        self._cell: list[int] = data._cell if same else [0]
         self._node: Any = None
         if requires_grad:
             self.requires_grad = True

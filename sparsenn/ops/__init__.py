@@ -10,23 +10,25 @@ import sys
 from sparsenn.autograd.tensor import bind_ops
 from sparsenn.ops.activations import gelu, leaky_relu, relu, silu
 from sparsenn.ops.arithmetic import (
-    abs,
     add,
     astype,
-    clip,
     div,
-    gate,
-    maximum,
-    minimum,
     mul,
     neg,
     pow,
-    sign,
     square,
     sub,
-    where,
 )
 from sparsenn.ops.broadcasting import broadcast_to, sum_to
+from sparsenn.ops.choice import (
+    abs,
+    clip,
+    gate,
+    maximum,
+    minimum,
+    sign,
+    where,
+)
 from sparsenn.ops.elementwise import (
     cos,
     erf,

@@ -10,7 +10,8 @@ import numpy as np
 from sparsenn.autograd.registry import apply1, primitive
 from sparsenn.autograd.samples import unary
 from sparsenn.autograd.tensor import Tensor, wrap
-from sparsenn.ops.arithmetic import add, gate, mul, square
+from sparsenn.ops.arithmetic import add, mul, square
+from sparsenn.ops.choice import gate
 from sparsenn.ops.elementwise import erf, exp, sigmoid
 
 __all__ = ["gelu", "leaky_relu", "relu", "silu"]

@@ -11,7 +11,8 @@ from sparsenn.autograd.mode import is_recording
 from sparsenn.autograd.registry import Sample, apply1, primitive
 from sparsenn.autograd.samples import draw
 from sparsenn.autograd.tensor import Tensor, as_tensor, wrap
-from sparsenn.ops.arithmetic import clip, mul, neg, square, sub
+from sparsenn.ops.arithmetic import mul, neg, square, sub
+from sparsenn.ops.choice import clip
 from sparsenn.ops.elementwise import log, softplus
 from sparsenn.ops.normalized import log_softmax_array, softmax, softmax_array
 from sparsenn.ops.reduce import mean

@@ -85,3 +85,23 @@ def test_inputs_are_not_written(name):
         seed = np.ones_like(out.data)
         seed.flags.writeable = False
         grad(out, variables, allow_unused=True, gradient=seed)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_fused_and_recorded_gradients_agree(name):
+    prim = REGISTRY[name]
+    rng = np.random.default_rng(1)
+    for sample in samples(prim):
+        variables = [Tensor(x, requires_grad=True) for x in sample.inputs]
+        out = prim(*variables, **sample.static)
+        seed = rng.standard_normal(out.shape)
+        options = {"allow_unused": True, "gradient": seed, "retain_graph": True}
+        fused = grad(out, variables, False, **options)
+        recorded = grad(out, variables, True, **options)
+        terms = 1 + np.abs(seed).sum()
+        terms *= 1 + sum(float(np.abs(x).sum()) for x in sample.inputs)
+        for f, r in zip(fused, recorded, strict=True):
+            assert (f is None) == (r is None)
+            if f is not None:
+                bound = 8 * np.finfo(np.float64).eps * terms
+                np.testing.assert_allclose(f.data, r.data, rtol=0, atol=bound)

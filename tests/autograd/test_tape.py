@@ -414,3 +414,34 @@ def test_hvp_of_a_closure_over_variables():
 
     hx, hy = hvp(f, [x, y], [np.array([1.0]), np.array([0.0])])
     assert (hx.item(), hy.item()) == (6.0, 4.0)
+
+
+def test_a_tensor_of_a_tensor_shares_its_version():
+    x = Tensor(np.ones(2))
+    w = Tensor(np.ones(2), requires_grad=True)
+    y = (Tensor(x) * w).sum()
+    x.assign_([2.0, 2.0])
+    with pytest.raises(RuntimeError, match="changed in place"):
+        y.backward()
+
+
+def test_no_grad_as_a_decorator_in_several_threads():
+    inside = threading.Barrier(2, timeout=10)
+
+    @no_grad()
+    def f():
+        inside.wait()
+        return is_recording()
+
+    def work(recording, results):
+        with enable_grad() if recording else no_grad():
+            f()
+            results[recording] = is_recording()
+
+    results: dict[bool, bool] = {}
+    threads = [threading.Thread(target=work, args=(b, results)) for b in (True, False)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    assert results == {True: True, False: False}
