@@ -5,7 +5,20 @@ from __future__ import annotations
 import os
 import platform
 
-from sparsenn import _core
+# An idle OpenMP thread spins before it sleeps, for milliseconds by default. Beside any
+# other busy process it then burns the processor that the thread it waits for needs: a
+# step of 3 ms was seen to take 60. The run time reads these variables once, while the
+# core is loaded; what the user set stays, and children do not inherit ours.
+_SHORT_SPIN = {"GOMP_SPINCOUNT": "1000", "KMP_BLOCKTIME": "0"}
+_ours = {}
+if "OMP_WAIT_POLICY" not in os.environ:
+    _ours = {k: v for k, v in _SHORT_SPIN.items() if k not in os.environ}
+os.environ.update(_ours)
+try:
+    from sparsenn import _core
+finally:
+    for _name in _ours:
+        del os.environ[_name]
 
 __all__ = ["get_num_threads", "set_isa", "set_num_threads", "show_config"]
 
