@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from sparsenn import _core
-from sparsenn.sparse.pattern import SparsePattern, _as_int32
+from sparsenn.sparse.pattern import SparsePattern, as_int32, pattern_and_order
 
 __all__ = ["TopologyChange"]
 
@@ -83,12 +83,12 @@ class TopologyChange:
                 f"array has shape {array.shape}, its last axis must have the old "
                 f"pattern's nnz={self.old.nnz}"
             )
-        newborn = self.source < 0
+        newborn = np.flatnonzero(self.source < 0)  # much faster than a mask below
         if self.old.nnz == 0:
             result = np.empty((*array.shape[:-1], self.new.nnz), array.dtype)
         else:
-            # Newborns point at the last old slot for a moment.
-            result = np.take(array, self.source, axis=-1, mode="wrap")
+            # Newborns take the last old slot, index -1, until they are filled.
+            result = np.take(array, self.source, axis=-1)
         result[..., newborn] = fill
         return result
 
@@ -134,15 +134,16 @@ def change_pattern(
     if added is None:
         added = np.zeros(old.shape[0] + 1, np.int32), np.zeros(0, np.int32)
     added_indptr, added_indices = added
+    slots = old.canonical_slots()
     indptr, indices, source = _core.csr_merge(
         old.shape,
         *old.csr(),
-        old.to_canonical(keep),
-        _as_int32(added_indptr, "added indptr"),
-        _as_int32(added_indices, "added indices"),
+        keep[slots],
+        as_int32(added_indptr, "added indptr"),
+        as_int32(added_indices, "added indices"),
     )
-    new = SparsePattern(old.shape, indptr, indices)
-    if not old._is_canonical:
-        continued = source >= 0
-        source[continued] = old.canonical_slots()[source[continued]]
-    return TopologyChange(old, new, new.from_canonical(source))
+    new, order = pattern_and_order(old.shape, indptr, indices)
+    if order is not None:
+        source = source[order]
+    # A newborn's source is -1: it looks up the last entry, which is -1 again.
+    return TopologyChange(old, new, np.append(slots, np.int32(-1))[source])

@@ -8,7 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sparsenn import _core
-from sparsenn.sparse.pattern import MAX_NNZ, SparsePattern, as_shape
+from sparsenn.sparse.pattern import (
+    MAX_NNZ,
+    SparsePattern,
+    as_int32,
+    as_shape,
+    pattern_and_order,
+)
 
 __all__ = ["pattern_and_values", "to_csr_array"]
 
@@ -59,8 +65,13 @@ def pattern_and_values(matrix: Any) -> tuple[SparsePattern, NDArray[Any]]:
         csr.has_sorted_indices = False
         csr.sum_duplicates()
     nnz = csr.indptr[-1]
-    pattern = SparsePattern(shape, csr.indptr, csr.indices[:nnz])
-    return pattern, pattern.from_canonical(csr.data[:nnz])
+    pattern, order = pattern_and_order(
+        shape,
+        as_int32(csr.indptr, "indptr"),
+        as_int32(csr.indices[:nnz], "indices"),
+    )
+    values = csr.data[:nnz]
+    return pattern, values.copy() if order is None else values[order]
 
 
 def _check_indices(matrix: Any) -> None:
