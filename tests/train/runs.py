@@ -1,0 +1,55 @@
+"""How the training tests set up a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from sparsenn import nn, optim, topology
+from sparsenn.export.model import save
+from sparsenn.train import fit
+
+
+def network(seed: int = 3, dtype: Any = "float32") -> nn.Sequential:
+    """Every kind of layer that has something to save."""
+    return nn.Sequential(
+        nn.Linear(12, 24, 0.3, seed=seed, number=0, dtype=dtype),
+        nn.BatchNorm1d(24, dtype=dtype),
+        nn.ReLU(),
+        nn.Dropout(0.2, seed=seed, number=0),
+        nn.Linear(24, 16, 0.3, seed=seed, number=1, dtype=dtype),
+        nn.ReLU(),
+        nn.Linear(16, 3, 1.0, seed=seed, number=2, dtype=dtype),
+    )
+
+
+def parts(kind: str = "sgd", every: int = 4, epochs: int = 3) -> dict[str, Any]:
+    """Model, optimiser, schedule and topology of one run."""
+    model = network()
+    if kind == "sgd":
+        optimizer: Any = optim.SGD(model.parameters(), lr=0.05, momentum=0.9)
+    elif kind == "adam":
+        optimizer = optim.Adam(model.parameters(), lr=0.01)
+    else:
+        optimizer = optim.AdamW(model.parameters(), lr=0.01, weight_decay=0.1)
+    updater = topology.SET(
+        model.parameters(), optimizer=optimizer, every=every, protect=2, seed=5
+    )
+    return {
+        "model": model,
+        "optimizer": optimizer,
+        "schedule": optim.Cosine(optimizer.lr, 8 * epochs),
+        "topology": updater,
+        "epochs": epochs,
+        "batch_size": 20,
+        "seed": 11,
+    }
+
+
+def trained(data: Any, path: Path, kind: str = "sgd", **options: Any) -> bytes:
+    """The bytes of the model that a whole run ends with."""
+    run = {**parts(kind), **options}
+    model = run.pop("model")
+    history = fit(model, data, **run)
+    save(model, path, scaling=history.scaling)
+    return path.read_bytes()
