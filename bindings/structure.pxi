@@ -251,9 +251,14 @@ def select(scores, k, largest=True, rank=None):
     cdef uint8_t *marks = <uint8_t *> cnp.PyArray_DATA(mask)
     cdef void *data = cnp.PyArray_DATA(x)
     cdef bint is_f32 = x.itemsize == 4
+    cdef int status
     with nogil:
         if is_f32:
-            snn_select_f32(n, <float *> data, count, is_largest, rank_data, marks)
+            status = snn_select_f32(
+                n, <float *> data, count, is_largest, rank_data, marks)
         else:
-            snn_select_f64(n, <double *> data, count, is_largest, rank_data, marks)
+            status = snn_select_f64(
+                n, <double *> data, count, is_largest, rank_data, marks)
+    if status == SNN_NO_MEMORY:
+        raise MemoryError("no memory for the candidates of a selection")
     return mask

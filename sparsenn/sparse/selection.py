@@ -16,7 +16,10 @@ select = _core.select
 
 
 def largest(
-    pattern: SparsePattern, scores: NDArray[np.floating[Any]], k: int
+    pattern: SparsePattern,
+    scores: NDArray[np.floating[Any]],
+    k: int,
+    ranks: NDArray[np.int64] | None = None,
 ) -> NDArray[np.bool_]:
     """Mark the k connections of largest score.
 
@@ -27,6 +30,8 @@ def largest(
         In storage order, without NaN.
     k : int
         0 <= k <= nnz.
+    ranks : ndarray of int64, optional
+        ``tie_ranks(pattern)``, for callers that select more than once.
 
     Returns
     -------
@@ -34,24 +39,36 @@ def largest(
         In storage order. Among equal scores the lower (row, column) is marked, whatever
         the layout.
     """
-    return _select(pattern, scores, k, True)
+    return _select(pattern, scores, k, True, ranks)
 
 
 def smallest(
-    pattern: SparsePattern, scores: NDArray[np.floating[Any]], k: int
+    pattern: SparsePattern,
+    scores: NDArray[np.floating[Any]],
+    k: int,
+    ranks: NDArray[np.int64] | None = None,
 ) -> NDArray[np.bool_]:
     """Mark the k connections of smallest score; otherwise as `largest`."""
-    return _select(pattern, scores, k, False)
+    return _select(pattern, scores, k, False, ranks)
+
+
+def tie_ranks(pattern: SparsePattern) -> NDArray[np.int64] | None:
+    """What decides among equal scores: the ranks; None if the slots are in order."""
+    layout = pattern.layout
+    return None if layout is None or layout.n_blocks <= 1 else pattern.ranks()
 
 
 def _select(
-    pattern: SparsePattern, scores: NDArray[np.floating[Any]], k: int, is_largest: bool
+    pattern: SparsePattern,
+    scores: NDArray[np.floating[Any]],
+    k: int,
+    is_largest: bool,
+    ranks: NDArray[np.int64] | None,
 ) -> NDArray[np.bool_]:
     if scores.shape != (pattern.nnz,):
         raise ValueError(
             f"scores has shape {scores.shape}, the pattern has nnz={pattern.nnz}"
         )
-    # With one block the storage order is by (row, column) already.
-    layout = pattern.layout
-    rank = None if layout is None or layout.n_blocks <= 1 else pattern.ranks()
-    return _core.select(np.ascontiguousarray(scores), k, is_largest, rank)
+    if ranks is None:
+        ranks = tie_ranks(pattern)
+    return _core.select(np.ascontiguousarray(scores), k, is_largest, ranks)

@@ -11,7 +11,8 @@ from typing import Protocol
 
 import numpy as np
 
-from sparsenn.sparse import SparsePattern, largest
+from sparsenn.sparse import SparsePattern, largest, smallest
+from sparsenn.sparse.selection import tie_ranks
 from sparsenn.topology.layer import Layer
 
 
@@ -25,7 +26,7 @@ class Drop(Protocol):
 def magnitude(layer: Layer, fraction: float) -> np.ndarray:
     """Drops the smallest ``|w|`` (RigL, and SET in most later codes)."""
     count = int(fraction * layer.pattern.nnz)
-    return _keep_largest(layer, np.abs(layer.values), None, count)
+    return _keep_largest(layer, np.abs(layer.values), count)
 
 
 class sign:
@@ -53,12 +54,26 @@ class sign:
 
     def __call__(self, layer: Layer, fraction: float) -> np.ndarray:
         """Boolean mask of the connections kept."""
-        values = layer.values
+        values, protected = layer.values, layer.protected
         negative = values < 0
-        counts = self._counts(negative, fraction, layer.protected)
-        scores = np.abs(values)
-        keep = _keep_largest(layer, scores, ~negative, counts[0])
-        keep &= _keep_largest(layer, scores, negative, counts[1])
+        counts = self._counts(negative, fraction, protected)
+        # What goes is one interval around zero of the values in order: two selections
+        # find its ends. What is protected lies beyond both.
+        above = below = values
+        n_protected = 0
+        if protected is not None:
+            infinity = values.dtype.type(np.inf)
+            above = np.where(protected, infinity, values)
+            below = np.where(protected, -infinity, values)
+            negative = negative & ~protected
+            n_protected = int(np.count_nonzero(protected))
+        n_negative = int(np.count_nonzero(negative))
+        n_positive = negative.size - n_negative - n_protected
+        n_above = n_protected + n_positive - min(counts[0], n_positive)
+        n_below = n_protected + n_negative - min(counts[1], n_negative)
+        ranks = tie_ranks(layer.pattern)
+        keep = largest(layer.pattern, above, n_above, ranks)
+        keep |= smallest(layer.pattern, below, n_below, ranks)
         return keep
 
     def _counts(
@@ -77,17 +92,12 @@ class sign:
         return count - from_negative, from_negative
 
 
-def _keep_largest(
-    layer: Layer, scores: np.ndarray, among: np.ndarray | None, count: int
-) -> np.ndarray:
-    """Drops the `count` smallest scores of the unprotected connections in `among`."""
+def _keep_largest(layer: Layer, scores: np.ndarray, count: int) -> np.ndarray:
+    """Drops the `count` smallest scores of the unprotected connections."""
     pattern: SparsePattern = layer.pattern
-    fixed = layer.protected
-    if among is not None:
-        fixed = ~among if fixed is None else ~among | fixed
     droppable = pattern.nnz
-    if fixed is not None:
+    if layer.protected is not None:
         # What may not be dropped scores above everything and so is always kept.
-        scores = np.where(fixed, scores.dtype.type(np.inf), scores)
-        droppable -= int(np.count_nonzero(fixed))
+        scores = np.where(layer.protected, scores.dtype.type(np.inf), scores)
+        droppable -= int(np.count_nonzero(layer.protected))
     return largest(pattern, scores, pattern.nnz - min(count, droppable))

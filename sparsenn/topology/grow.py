@@ -46,11 +46,9 @@ class random:
         pattern = layer.pattern
         indptr, indices = pattern.csr()
         if self.regrow:
-            kept = pattern.to_canonical(keep)
-            indptr = np.concatenate(
-                (np.zeros(1, np.int32), np.cumsum(kept, dtype=np.int32))
-            )[indptr]
-            indices = indices[kept]
+            kept = np.flatnonzero(pattern.to_canonical(keep))
+            indptr = np.searchsorted(kept, indptr).astype(np.int32)
+            indices = np.take(indices, kept)
         return _core.complement_sample(
             pattern.shape, indptr, indices, count, layer.stream(Purpose.GROW)
         )
