@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 def network(problem: Problem) -> Any:
     """A `Sequential` with the weights and biases of the problem."""
     import numpy as np
-    from sparsenn.sparse import SparsePattern
 
     from sparsenn import nn
+    from sparsenn.sparse import SparsePattern
 
     layers: list[nn.Module] = []
     for weight, bias in zip(problem.weights, problem.biases, strict=True):
