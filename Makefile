@@ -5,6 +5,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# meson finds cython, and the editable install finds ninja, by name.
+export PATH := $(CURDIR)/$(BIN):$(PATH)
 SOURCES := pyproject.toml meson.build meson.options \
 	$(shell find src bindings sparsenn -name meson.build -o -name '*.[ch]' -o -name '*.p[yx][xdi]')
 

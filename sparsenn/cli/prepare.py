@@ -114,6 +114,7 @@ def _build(config: Config, data: Any, arch: str) -> Prepared:
         keep_dense=keep_dense(settings["keep_dense"], n_layers),
         activation=settings["activation"],
         dropout=settings["dropout"],
+        input_rms=_input_rms(data, settings["scale"]),
         seed=settings["seed"],
         dtype=np.dtype(settings["dtype"]),
     )
@@ -136,6 +137,15 @@ def _build(config: Config, data: Any, arch: str) -> Prepared:
     )
     schedule = make_schedule(settings["schedule"], settings["lr"], total_steps)
     return Prepared(arch, data, model, optimizer, schedule, updater)
+
+
+def _input_rms(data: Any, scale: Any) -> float:
+    """Root mean square of a scaled input; 1 for sparse or all-zero data."""
+    from sparsenn.data import Scaling
+
+    if data.is_sparse:
+        return 1.0
+    return Scaling.fit(data.x_train, scale).rms(data.x_train) or 1.0
 
 
 def make_optimizer(settings: dict[str, Any], model: Any) -> Any:

@@ -38,6 +38,7 @@ def build(
     keep_dense: Sequence[int] = (),
     activation: str = "relu",
     dropout: float = 0.0,
+    input_rms: float = 1.0,
     seed: int | np.random.Generator | None = None,
     dtype: Any = np.float32,
 ) -> nn.Sequential:
@@ -49,7 +50,7 @@ def build(
         Sizes joined by dashes.
     n_features, n_classes : int
         Of the data; they must be the first and the last size.
-    density, init, keep_dense, activation, dropout, seed, dtype
+    density, init, keep_dense, activation, dropout, input_rms, seed, dtype
         As for :func:`mlp`.
 
     Raises
@@ -74,6 +75,7 @@ def build(
         keep_dense=keep_dense,
         activation=activation,
         dropout=dropout,
+        input_rms=input_rms,
         seed=seed,
         dtype=dtype,
     )

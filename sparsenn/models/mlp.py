@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -32,6 +33,7 @@ def mlp(
     keep_dense: Sequence[int] = (),
     activation: str = "relu",
     dropout: float = 0.0,
+    input_rms: float = 1.0,
     seed: int | np.random.Generator | None = None,
     dtype: Any = np.float32,
 ) -> nn.Sequential:
@@ -51,6 +53,10 @@ def mlp(
         A key of ``ACTIVATIONS``.
     dropout : float
         Probability, after each activation.
+    input_rms : float
+        Root mean square of an input feature (:meth:`sparsenn.data.Scaling.rms`). The
+        first layer's initial values are divided by it, so that its neurons start with
+        the variance that He's initialisation gives to those of the other layers.
     seed : int, Generator or None
         Of connections, values and dropout; layers differ by their number.
     dtype : float32 or float64
@@ -65,6 +71,8 @@ def mlp(
         raise ValueError(
             f"activation must be one of {', '.join(ACTIVATIONS)}; got {activation!r}"
         )
+    if not 0.0 < input_rms < math.inf:
+        raise ValueError(f"input_rms must be positive and finite, got {input_rms}")
     shapes = [(n_out, n_in) for n_in, n_out in itertools.pairwise(sizes)]
     for number in keep_dense:
         if not -len(shapes) <= number < len(shapes):
@@ -76,8 +84,17 @@ def mlp(
     seed = as_seed(seed)
     layers: list[nn.Module] = []
     for number, ((n_out, n_in), nnz) in enumerate(zip(shapes, counts, strict=True)):
+        gain = math.sqrt(2.0) / (input_rms if number == 0 else 1.0)
         layers.append(
-            nn.Linear(n_in, n_out, nnz=nnz, seed=seed, number=number, dtype=dtype)
+            nn.Linear(
+                n_in,
+                n_out,
+                nnz=nnz,
+                init=nn.init.KaimingNormal(gain),
+                seed=seed,
+                number=number,
+                dtype=dtype,
+            )
         )
         if number + 1 < len(shapes):
             layers.append(ACTIVATIONS[activation](n_out, number + 1))
