@@ -31,9 +31,10 @@ Trains three networks of one architecture on the embedded handwritten digits: de
 sparse with connections that stay (static), and sparse with connections that evolve
 (SET). Prints them side by side, writes the models and, with matplotlib, a picture."""
 
-ARCH = "64-256-128-10"
-EPOCHS = 50
-DENSITY = 0.03
+ARCH = "64-1000-100-10"
+EPOCHS = 60
+DENSITY = 0.015
+UPDATE_EVERY = 10  # steps; digits are few, and an epoch has only 30
 NETWORKS = {"dense": "dense", "static": "static", "set": "SET"}
 
 
@@ -88,7 +89,13 @@ def _train(
     from sparsenn.export.model import save
     from sparsenn.train.cost import connections, layer_table, weights
 
-    given = {"method": name, "arch": ARCH, "epochs": args.epochs, "seed": args.seed}
+    given: dict[str, Any] = {
+        "method": name,
+        "arch": ARCH,
+        "epochs": args.epochs,
+        "seed": args.seed,
+        "update_every": UPDATE_EVERY,
+    }
     if name != "dense":
         given["density"] = args.density
     config = make_config("digits", given, {})
