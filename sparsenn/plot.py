@@ -216,13 +216,13 @@ def curves_and_maps(
     -------
     matplotlib Figure
     """
-    width, height, side = 11.5, 3.5, 2.25
+    width, height, side = 11.7, 3.5, 2.25
     fig = figure(width, height, arrange=False)
     axes = fig.add_axes((0.65 / width, 0.55 / height, 3.75 / width, 2.5 / height))
     curves(series, title=titles[0], ax=axes)
     bottom = 0.55 + 2.5 - side
     _place_maps(
-        fig, maps, titles[1], label, left=5.65, bottom=bottom, side=side, gap=0.15
+        fig, maps, titles[1], label, left=5.85, bottom=bottom, side=side, gap=0.15
     )
     return fig
 
@@ -247,7 +247,7 @@ def _place_maps(
             (at / width, bottom / height, side / width, side / height), anchor="NW"
         )
         shown = ax.imshow(
-            image, cmap="cividis", vmin=0, vmax=max(top, 1), interpolation="nearest"
+            image, cmap="viridis", vmin=0, vmax=max(top, 1), interpolation="nearest"
         )
         ax.set_xlabel(name, labelpad=6)
         ax.set_xticks([])

@@ -28,10 +28,7 @@ class RunDirectory:
 
     def holds_run(self) -> bool:
         """Whether a run was begun here."""
-        return any(
-            path.exists()
-            for path in (self.model, self.checkpoint, self.config, self.history)
-        )
+        return any(path.exists() for path in self._own())
 
     def check_new(self) -> None:
         """UsageError if a new run cannot be put here."""
@@ -56,9 +53,18 @@ class RunDirectory:
         with atomic_write(self.config, "w") as file:
             file.write(config.to_toml())
 
+    def sweep(self) -> None:
+        """Removes what a write that was killed left behind."""
+        for path in self.path.glob(".*.tmp"):
+            if any(path.name.startswith(f".{own.name}.") for own in self._own()):
+                path.unlink(missing_ok=True)
+
+    def _own(self) -> tuple[Path, ...]:
+        return self.model, self.checkpoint, self.history, self.config
+
     def clear(self) -> None:
         """Removes the files of an earlier run, and nothing else."""
-        for path in (self.model, self.checkpoint, self.history, self.config):
+        for path in self._own():
             path.unlink(missing_ok=True)
 
     def read_config(self) -> Config:

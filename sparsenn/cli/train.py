@@ -91,6 +91,8 @@ def run(args: argparse.Namespace) -> int:
     start = _checkpoint(directory) if resuming else None
     if config.warning and not args.quiet:
         print(f"sparsenn train: warning: {config.warning}", file=sys.stderr)
+    if resuming and directory.path.is_dir():
+        directory.sweep()
     if start is None:
         if args.overwrite:
             directory.clear()

@@ -174,6 +174,14 @@ def test_resume_of_a_finished_run_changes_nothing(
     }
 
 
+def test_resume_sweeps_up_after_a_kill(cli: Cli, small: Path, tmp_path: Path) -> None:
+    cli("train", small, *QUICK, "--out", "a", "--quiet")
+    (tmp_path / "a/.checkpoint.safetensors.0123.tmp").write_bytes(b"half")
+    (tmp_path / "a/.mine.tmp").write_bytes(b"mine")
+    assert cli("train", "--resume", "a", "--quiet").status == 0
+    assert [path.name for path in (tmp_path / "a").glob(".*")] == [".mine.tmp"]
+
+
 def test_resume_begins_what_was_not_begun(
     cli: Cli, small: Path, tmp_path: Path
 ) -> None:
