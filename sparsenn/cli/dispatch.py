@@ -75,8 +75,9 @@ def dispatch(argv: Sequence[str] | None = None) -> int:
         return _run(_parser().parse_args(words))
     except SystemExit as stop:  # --help and --version
         return int(stop.code or 0)
-    except KeyboardInterrupt:
-        _say(f"{name}: interrupted")
+    except KeyboardInterrupt as interrupt:
+        hint = f"; {interrupt}" if str(interrupt) else ""
+        _say(f"{name}: interrupted{hint}")
         return INTERRUPTED
     except BrokenPipeError:
         # Whoever read standard output has left; keep the interpreter from flushing.

@@ -10,6 +10,7 @@ from sparsenn.cli.errors import UsageError
 from sparsenn.cli.output import count, one_line, peak_rss_bytes, percent, print_json
 from sparsenn.cli.prepare import load_data
 from sparsenn.cli.rundir import RunDirectory, model_path
+from sparsenn.train.cost import weights
 
 HELP = "measure a saved model on data"
 DESCRIPTION = """\
@@ -62,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
         if args.part == "test"
         else (data.x_train, data.y_train)
     )
-    _check_fits(file, data, str(path))
+    _check_fits(model, data, str(path))
     began = time.perf_counter()
     try:
         measured = evaluate(model, x, y, scaling=file.scaling)
@@ -92,12 +93,12 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _check_fits(file: Any, data: Any, path: str) -> None:
+def _check_fits(model: Any, data: Any, path: str) -> None:
     """UsageError if the first weight takes another number of features."""
-    if not file.parameters:
+    found = weights(model)
+    if not found:
         return
-    n_in = next(iter(file.parameters.values()))["shape"][1]
-    n_out = list(file.parameters.values())[-1]["shape"][0]
+    n_in, n_out = found[0].shape[1], found[-1].shape[0]
     if n_in != data.n_features:
         raise UsageError(
             f"{path} takes {n_in} features, {data.name} has {data.n_features}"

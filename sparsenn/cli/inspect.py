@@ -38,7 +38,8 @@ def run(args: argparse.Namespace) -> int:
     path = model_path(args.model)
     file = read_model(path)
     model = file.build()  # checks every index
-    layers = [_layer(file, name) for name in file.parameters]
+    order = [name for name, _ in model.named_parameters()]
+    layers = [_layer(file, name) for name in order if name in file.parameters]
     tensors = [_tensor(name, file.arrays[name]) for name in _dense_names(file)]
     if args.check:
         for entry in [*layers, *tensors]:

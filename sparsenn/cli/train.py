@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 import time
 from pathlib import Path
@@ -102,7 +103,11 @@ def run(args: argparse.Namespace) -> int:
             raise UsageError(f"--out {directory.path}: {one_line(error)}") from error
     if not args.quiet:
         print(prepared.data.describe(), file=sys.stderr)
-    result = _train(prepared, config, directory, start, args)
+    try:
+        result = _train(prepared, config, directory, start, args)
+    except KeyboardInterrupt:
+        go_on = f"sparsenn train --resume {shlex.quote(str(directory.path))}"
+        raise KeyboardInterrupt(f"{go_on} goes on") from None
     if args.json:
         print_json(result)
     else:

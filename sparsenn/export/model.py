@@ -90,22 +90,28 @@ class ModelFile:
 
     def _check_sizes(self) -> None:
         """Refuses layers that the tensors do not back, before they take memory."""
-        total = 0
+        totals = {"n_out": 0, "n_features": 0}
         stack: list[Any] = [self.architecture]
         while stack:
             item = stack.pop()
             if isinstance(item, dict):
-                n_out = item.get("n_out")
-                total += n_out if isinstance(n_out, int) else 0
+                for key in totals:
+                    value = item.get(key)
+                    totals[key] += value if isinstance(value, int) else 0
                 stack.extend(item.values())
             elif isinstance(item, list):
                 stack.extend(item)
-        backed = sum(entry["shape"][0] for entry in self.parameters.values())
-        if total > backed:
-            _fail(
-                self.path,
-                f"its architecture has {total} outputs, its tensors {backed}",
-            )
+        backed = {
+            "n_out": sum(entry["shape"][0] for entry in self.parameters.values()),
+            "n_features": sum(array.size for array in self.arrays.values()),
+        }
+        for key, total in totals.items():
+            if total > backed[key]:
+                _fail(
+                    self.path,
+                    f"its architecture has {key} {total} in all, its tensors have room "
+                    f"for {backed[key]}",
+                )
 
     def fill(self, model: Module) -> None:
         """Puts the weights into a model of the same structure, or changes nothing."""
@@ -459,7 +465,9 @@ def _check_structure(
         if values is not None and values.dtype not in (np.float32, np.float64):
             wrong.append(f"{name}.values holds {values.dtype}, not float32 or float64")
     for name, buffer in model.named_buffers():
-        expect(name, buffer.shape)
+        array = expect(name, buffer.shape)
+        if array is not None and array.dtype.kind != buffer.dtype.kind:
+            wrong.append(f"{name} holds {array.dtype}, the model {buffer.dtype}")
     model_names = {name for name, _ in model.named_parameters()}
     unknown = [name for name in arrays if name not in used]
     unknown += [name for name in table if name not in model_names]

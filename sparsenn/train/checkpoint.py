@@ -93,6 +93,7 @@ def save_checkpoint(path: str | os.PathLike[str], state: State) -> None:
         "optimizer": {
             "type": type(state.optimizer).__name__,
             "steps": int(state.optimizer.steps),
+            "lr": float(state.optimizer.lr),
             "state": optimizer,
         },
         "topology": _topology_state(state),
@@ -223,6 +224,7 @@ def _restore_optimizer(state: State, saved: dict[str, Any]) -> None:
                 )
             array[...] = new
     state.optimizer.steps = int(saved["steps"])
+    state.optimizer.lr = float(saved["lr"])
 
 
 def _topology_state(state: State) -> Any:

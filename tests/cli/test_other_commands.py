@@ -74,6 +74,16 @@ def test_inspect(cli: Cli, run: Path) -> None:
     )
 
 
+def test_layers_are_in_the_order_of_the_network(cli: Cli, small: Path) -> None:
+    words = ("--arch", "6-9-8-7-6-5-4-3", "--epochs", 1, "--out", "deep", "--quiet")
+    assert cli("train", small, *words).status == 0
+    layers = cli("inspect", "deep", "--json").json["layers"]
+    assert [layer["name"] for layer in layers] == [
+        f"{number}.weight" for number in range(0, 14, 2)
+    ]
+    assert cli("evaluate", "deep", small).status == 0
+
+
 def test_inspect_check_finds_values_that_are_not_finite(cli: Cli, run: Path) -> None:
     path = run / "model.safetensors"
     arrays, metadata = read(path)

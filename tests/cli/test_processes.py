@@ -80,7 +80,8 @@ def test_interrupted_is_130_and_resumes(tmp_path: Path) -> None:
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert out == "" and err == "sparsenn train: interrupted\n"
+    assert out == ""
+    assert err == "sparsenn train: interrupted; sparsenn train --resume a goes on\n"
     saved = read_model(tmp_path / "a/checkpoint.safetensors")
     step = json.loads(saved.metadata["sparsenn.training"])["counters"]["step"]
     assert step > 0 and not (tmp_path / "a/model.safetensors").exists()

@@ -220,10 +220,15 @@ CHANGES: list[tuple[str, Any, str]] = [
     (
         "sparsenn.architecture",
         '{"type":"Linear","n_in":5,"n_out":2000000000}',
-        "has 2000000000 outputs, its tensors 3",
+        "has n_out 2000000000 in all, its tensors have room for 3",
+    ),
+    (
+        "sparsenn.architecture",
+        '{"type":"LayerNorm","n_features":2000000000}',
+        "has n_features 2000000000 in all",
     ),
     ("sparsenn.architecture", '{"type":"Sequential","layers":3}', "list of layers"),
-    ("sparsenn.parameters", "{}", "its tensors 0"),
+    ("sparsenn.parameters", "{}", "room for 0"),
     ("sparsenn.parameters", '{"weight":3}', "describes 'weight' as 3"),
     ("sparsenn.parameters", '{"weight":{"shape":[3,-5],"full":false}}', "describes"),
     ("sparsenn.parameters", '{"weight":{"shape":[3,5],"full":true}}', "weight.values"),

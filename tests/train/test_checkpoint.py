@@ -113,6 +113,29 @@ def test_history_goes_on(blobs: Dataset, tmp_path: Path) -> None:
         }
 
 
+def test_history_goes_on_after_the_last_batch_of_an_epoch(
+    blobs: Dataset, tmp_path: Path
+) -> None:
+    """Interrupted when only the evaluation of the epoch was left to do."""
+    saved = tmp_path / "checkpoint.safetensors"
+
+    class Interrupt(Callback):
+        def on_batch_end(self, state: Any) -> None:
+            if state.step == 16:
+                raise KeyboardInterrupt
+
+    run = parts()
+    full = fit(run.pop("model"), blobs, **run)
+    run = parts()
+    with pytest.raises(KeyboardInterrupt):
+        fit(run.pop("model"), blobs, callbacks=[Interrupt(), Checkpoint(saved)], **run)
+    assert load_checkpoint(saved).epoch == 1 and load_checkpoint(saved).step == 16
+    run = parts()
+    resumed = fit(run.pop("model"), blobs, start=saved, **run)
+    for column in ("lr", "train_loss", "test_loss", "grown", "train_flops"):
+        assert resumed[column] == full[column]
+
+
 def test_a_finished_run_resumes_to_itself(blobs: Dataset, tmp_path: Path) -> None:
     saved = tmp_path / "checkpoint.safetensors"
     path = tmp_path / "model.safetensors"
