@@ -21,11 +21,12 @@
 /* A region costs some microseconds, which is this many multiply-adds. */
 static const double WORK_PER_THREAD = 2e5;
 
-static int chosen;      /* by snn_set_num_threads, 0: none */
-static int forked;      /* this process is a fork: the threads stayed with its parent */
-static int usual_count; /* cached default, 0: not yet looked up */
+static int chosen; /* by snn_set_num_threads, 0: none */
+static int forked; /* this process is a fork: the threads stayed with its parent */
 
 #ifdef _OPENMP
+
+static int usual_count; /* cached default, 0: not yet looked up */
 
 static int env_threads(void)
 {

@@ -195,15 +195,13 @@ INLINE int64_t column(const void *columns, int index_bytes, int64_t k)
             body(4, __VA_ARGS__);                                                          \
     } while (0)
 
+/* The widths that exist: panel_at() cuts no others. */
 #define WITH_WIDTH(nv, body, ...)                                                          \
     switch (nv) {                                                                          \
     case 1: body(1, __VA_ARGS__); break;                                                   \
     case 2: body(2, __VA_ARGS__); break;                                                   \
     case 3: body(3, __VA_ARGS__); break;                                                   \
     case 4: body(4, __VA_ARGS__); break;                                                   \
-    case 5: body(5, __VA_ARGS__); break;                                                   \
-    case 6: body(6, __VA_ARGS__); break;                                                   \
-    case 7: body(7, __VA_ARGS__); break;                                                   \
     case 8: body(8, __VA_ARGS__); break;                                                   \
     default: __builtin_unreachable();                                                      \
     }

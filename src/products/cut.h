@@ -20,24 +20,33 @@ static inline int64_t panel_width(const kernels *k)
     return (int64_t)k->lanes * k->max_vectors;
 }
 
+typedef struct panel {
+    int64_t index, start, width; /* samples */
+    int nv;                      /* vectors */
+    int last;                    /* samples in the last vector */
+} panel;
+
+/* Full panels; what remains is one panel of up to four vectors, or four and a second one,
+ * so that only some widths have kernels. */
 static inline int64_t panel_count(const kernels *k, int64_t batch)
 {
-    return (batch + panel_width(k) - 1) / panel_width(k);
+    const int64_t full = batch / panel_width(k), rest = batch % panel_width(k);
+    return full + (rest > 0) + (rest > panel_width(k) / 2 && rest <= 7 * (int64_t)k->lanes);
 }
-
-typedef struct panel {
-    int64_t index;
-    int64_t start, width; /* samples */
-    int nv;               /* vectors */
-    int last;             /* samples in the last vector */
-} panel;
 
 static inline panel panel_at(const kernels *k, int64_t batch, int64_t index)
 {
+    const int64_t full = batch / panel_width(k), half = panel_width(k) / 2;
     panel p;
     p.index = index;
     p.start = index * panel_width(k);
     p.width = min64(panel_width(k), batch - p.start);
+    if (index > full) { /* the second of what remains */
+        p.start = full * panel_width(k) + half;
+        p.width = batch - p.start;
+    } else if (index == full && panel_count(k, batch) > full + 1) {
+        p.width = half;
+    }
     p.nv = (int)((p.width + k->lanes - 1) / k->lanes);
     p.last = (int)(p.width - (int64_t)(p.nv - 1) * k->lanes);
     return p;
@@ -95,8 +104,8 @@ static inline size_t aligned_bytes(int64_t n)
  * packed copy, panel after panel. */
 typedef struct gathered {
     const real *base;
-    int64_t panel; /* reals from one panel to the next */
-    int64_t ld;    /* 0: a panel's own width */
+    int64_t ld;     /* 0: a panel's own width */
+    int64_t sample; /* reals that each sample before a panel moves its beginning by */
     void *scratch;
 } gathered;
 
@@ -113,7 +122,7 @@ static inline int64_t gathered_ld(const gathered *g, const kernels *k, panel p)
 static inline const real *gathered_at(const gathered *g, const kernels *k, panel p,
                                       int64_t feature)
 {
-    return g->base + p.index * g->panel + feature * gathered_ld(g, k, p);
+    return g->base + p.start * g->sample + feature * gathered_ld(g, k, p);
 }
 
 /* The backward products of one sample; dx, or x and dvalues, may be NULL. */

@@ -7,7 +7,7 @@ typedef struct job {
     const real *x;
     int64_t ldx;
     real *packed;
-    int64_t panel, groups, taken;
+    int64_t groups, taken;
 } job;
 
 static void task(void *context, int thread)
@@ -21,7 +21,7 @@ static void task(void *context, int thread)
         const int64_t begin = cut(j->n, u % j->groups, j->groups);
         const int64_t end = cut(j->n, u % j->groups + 1, j->groups);
         k->pack(end - begin, p.nv, p.last, j->x + begin * j->ldx + p.start, j->ldx,
-                j->packed + p.index * j->panel + begin * p.nv * k->lanes);
+                j->packed + p.start * j->n + begin * p.nv * k->lanes);
     }
 }
 
@@ -38,17 +38,17 @@ int SNN_REAL(snn_gather)(const kernels *k, int64_t n, int64_t batch, const real 
                          int64_t ldx, int threads, gathered *out)
 {
     if (usable(k, batch, x, ldx)) {
-        *out = (gathered){.base = x, .panel = panel_width(k), .ld = ldx};
+        *out = (gathered){.base = x, .ld = ldx, .sample = 1};
         return SNN_OK;
     }
     const int64_t panels = panel_count(k, batch);
-    const panel first = panel_at(k, batch, 0);
     job j = {.k = k, .n = n, .batch = batch, .x = x, .ldx = ldx,
-             .panel = n * first.nv * k->lanes, .groups = groups_for(n, panels, threads)};
-    j.packed = snn_scratch_new((size_t)(panels * j.panel) * sizeof(real));
+             .groups = groups_for(n, panels, threads)};
+    const int64_t samples = (batch + k->lanes - 1) / k->lanes * k->lanes;
+    j.packed = snn_scratch_new((size_t)n * (size_t)samples * sizeof(real));
     if (!j.packed)
         return SNN_NO_MEMORY;
     snn_parallel(threads, task, &j);
-    *out = (gathered){.base = j.packed, .panel = j.panel, .scratch = j.packed};
+    *out = (gathered){.base = j.packed, .sample = n, .scratch = j.packed};
     return SNN_OK;
 }

@@ -1,0 +1,19 @@
+/* A test of the C core that needs no Python: every kernel of every instruction set that
+ * runs here against loops in double. It is what runs under sanitizers and emulators. */
+#ifndef SNN_SELFTEST_H
+#define SNN_SELFTEST_H
+
+#include <stdint.h>
+
+/* Uniform in 0 .. n. */
+uint32_t selftest_below(uint32_t n);
+/* Uniform in -1 .. 1. */
+double selftest_signed(void);
+
+/* Each returns the number of wrong results, which it has printed. */
+int selftest_products_f32(const char *isa);
+int selftest_products_f64(const char *isa);
+int selftest_elementwise_f32(const char *isa);
+int selftest_elementwise_f64(const char *isa);
+
+#endif
