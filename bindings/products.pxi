@@ -65,9 +65,41 @@ cdef object _check_batch(object a, str a_name, object b, str b_name):
             f"{a_name} has shape {a.shape} and {b_name} {b.shape}: batches differ")
 
 
+@cython.final
+cdef class _Memory:
+    """Owner of an array's memory."""
+
+    cdef void *block
+
+    def __dealloc__(self):
+        snn_free(self.block)
+
+
+cdef object _new(int n_axes, cnp.npy_intp *shape, object dtype):
+    """Uninitialised, aligned, C-contiguous array."""
+    cdef int type_number = cnp.NPY_FLOAT32 if dtype == np.float32 else cnp.NPY_FLOAT64
+    cdef size_t size = dtype.itemsize
+    cdef int axis
+    for axis in range(n_axes):
+        size *= shape[axis]
+    cdef _Memory memory = _Memory.__new__(_Memory)
+    memory.block = snn_malloc(size)
+    if memory.block is NULL:
+        raise MemoryError(f"no memory for an array of {size} bytes")
+    array = cnp.PyArray_SimpleNewFromData(n_axes, shape, type_number, memory.block)
+    cnp.set_array_base(array, memory)
+    return array
+
+
 cdef object _empty(Py_ssize_t batch, Py_ssize_t n, object dtype):
     """Uninitialised (batch, n) in feature-major memory."""
-    return np.empty((n, batch), dtype).T
+    cdef cnp.npy_intp[2] shape = [n, batch]
+    return _new(2, shape, dtype).T
+
+
+cdef object _empty_1d(Py_ssize_t n, object dtype):
+    cdef cnp.npy_intp[1] shape = [n]
+    return _new(1, shape, dtype)
 
 
 def spmm(Layout layout not None, values, x, bias=None, int activation=0):
@@ -174,7 +206,7 @@ def sddmm(Layout layout not None, a, x):
     _activations(x, "x", layout.c.n_cols, dtype)
     _check_batch(a, "a", x, "x")
     cdef int64_t batch = a.shape[0], lda = _ld(a), ldx = _ld(x)
-    out = np.empty(layout.c.nnz, dtype)
+    out = _empty_1d(layout.c.nnz, dtype)
     cdef const void *ap = cnp.PyArray_DATA(a)
     cdef const void *xp = cnp.PyArray_DATA(x)
     cdef void *op = cnp.PyArray_DATA(out)
@@ -214,7 +246,7 @@ def spmm_backward(Layout layout not None, values, dy, x):
     _check_batch(dy, "dy", x, "x")
     cdef int64_t batch = dy.shape[0], lddy = _ld(dy), ldx = _ld(x)
     dx = _empty(batch, layout.c.n_cols, dtype)
-    dvalues = np.empty(layout.c.nnz, dtype)
+    dvalues = _empty_1d(layout.c.nnz, dtype)
     cdef const void *v = cnp.PyArray_DATA(values)
     cdef const void *dyp = cnp.PyArray_DATA(dy)
     cdef const void *xp = cnp.PyArray_DATA(x)
@@ -263,7 +295,7 @@ def activation_backward(int activation, y, dy):
         yp = cnp.PyArray_DATA(y)
         ldy = _ld(y)
     dz = _empty(batch, n, dtype)
-    dbias = np.empty(n, dtype)
+    dbias = _empty_1d(n, dtype)
     cdef const void *dyp = cnp.PyArray_DATA(dy)
     cdef void *dzp = cnp.PyArray_DATA(dz)
     cdef void *dbp = cnp.PyArray_DATA(dbias)

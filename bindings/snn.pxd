@@ -25,6 +25,8 @@ cdef extern from "sparsenn.h" nogil:
     void snn_set_num_threads(int n)
     void snn_after_fork_in_child()
     int snn_has_openmp()
+    void *snn_malloc(size_t size)
+    void snn_free(void *block)
 
     # products
     int snn_spmm_f32(

@@ -44,6 +44,7 @@ c = 'aarch64-linux-gnu-gcc'
 ar = 'aarch64-linux-gnu-ar'
 strip = 'aarch64-linux-gnu-strip'
 exe_wrapper = ['qemu-aarch64-static', '-L', '/usr/aarch64-linux-gnu']
+numpy-config = '$(command -v numpy-config)'
 [host_machine]
 system = 'linux'
 cpu_family = 'aarch64'

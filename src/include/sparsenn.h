@@ -65,6 +65,11 @@ void snn_set_num_threads(int n); /* n < 1 restores the default */
 void snn_after_fork_in_child(void);
 int snn_has_openmp(void);
 
+/* 64-byte aligned memory, uninitialised; a limited amount of what is freed is kept for the
+ * next call, so that a training step does not fetch the same pages again and again. */
+void *snn_malloc(size_t size);
+void snn_free(void *block);
+
 /* ------------------------------------------------------------------ products */
 /* For real = float (f32) and double (f64). All overwrite their outputs. */
 

@@ -115,14 +115,14 @@ static int run(job *j, const real *dy, int64_t lddy, int threads)
     j->units = w->n_blocks * (j->dvalues ? 1 : j->panels);
     j->scratch_each = SNN_REAL(snn_by_column_bytes)(
         min64(w->block_width, w->n_cols), j->max_entries, j->dvalues != NULL);
-    j->scratch = snn_scratch_new(j->scratch_each * (size_t)threads);
+    j->scratch = snn_malloc(j->scratch_each * (size_t)threads);
     if (!j->scratch) {
-        snn_scratch_free(j->dy.scratch);
+        snn_free(j->dy.scratch);
         return SNN_NO_MEMORY;
     }
     snn_parallel(threads, task, j);
-    snn_scratch_free(j->scratch);
-    snn_scratch_free(j->dy.scratch);
+    snn_free(j->scratch);
+    snn_free(j->dy.scratch);
     return SNN_OK;
 }
 

@@ -5,7 +5,6 @@
 #include <stddef.h>
 
 #include "../kernels/kernels.h"
-#include "../scratch.h"
 #include "../threads.h"
 
 typedef SNN_REAL(snn_kernels) kernels;

@@ -45,7 +45,7 @@ int SNN_REAL(snn_gather)(const kernels *k, int64_t n, int64_t batch, const real 
     job j = {.k = k, .n = n, .batch = batch, .x = x, .ldx = ldx,
              .groups = groups_for(n, panels, threads)};
     const int64_t samples = (batch + k->lanes - 1) / k->lanes * k->lanes;
-    j.packed = snn_scratch_new((size_t)n * (size_t)samples * sizeof(real));
+    j.packed = snn_malloc((size_t)n * (size_t)samples * sizeof(real));
     if (!j.packed)
         return SNN_NO_MEMORY;
     snn_parallel(threads, task, &j);

@@ -57,6 +57,6 @@ int SNN_REAL(snn_sddmm)(const snn_layout *w, int64_t batch, const real *a, int64
     if (status != SNN_OK)
         return status;
     snn_parallel(threads, task, &j);
-    snn_scratch_free(j.x.scratch);
+    snn_free(j.x.scratch);
     return SNN_OK;
 }

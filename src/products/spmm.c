@@ -60,7 +60,7 @@ static int run_vector(job *j, const real *x, int64_t ldx, int threads)
     real *scratch = NULL;
     j->x.base = x;
     if (copy_x || copy_y) {
-        scratch = snn_scratch_new(((size_t)w->n_cols + (size_t)w->n_rows) * sizeof(real));
+        scratch = snn_malloc(((size_t)w->n_cols + (size_t)w->n_rows) * sizeof(real));
         if (!scratch)
             return SNN_NO_MEMORY;
         if (copy_x) {
@@ -76,7 +76,7 @@ static int run_vector(job *j, const real *x, int64_t ldx, int threads)
     if (copy_y)
         for (int64_t i = 0; i < w->n_rows; i++)
             y[i * j->ldy] = j->y[i];
-    snn_scratch_free(scratch);
+    snn_free(scratch);
     return SNN_OK;
 }
 
@@ -115,6 +115,6 @@ int SNN_REAL(snn_spmm)(const snn_layout *w, int64_t batch, const real *values,
     j.panels = panel_count(k, batch);
     j.groups = groups_for(w->n_rows, j.panels, threads);
     snn_parallel(threads, task, &j);
-    snn_scratch_free(j.x.scratch);
+    snn_free(j.x.scratch);
     return SNN_OK;
 }

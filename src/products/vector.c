@@ -43,7 +43,7 @@ int SNN_REAL(snn_backward_vector)(const kernels *k, const snn_layout *w, const r
                                   real *dx, int64_t lddx, real *dvalues)
 {
     const int64_t n_rows = w->n_rows, n_cols = w->n_cols;
-    real *room = snn_scratch_new((size_t)(n_rows + 2 * n_cols) * sizeof(real));
+    real *room = snn_malloc((size_t)(n_rows + 2 * n_cols) * sizeof(real));
     if (!room)
         return SNN_NO_MEMORY;
     job j = {.k = k, .w = w, .values = values, .dvalues = dvalues};
@@ -54,6 +54,6 @@ int SNN_REAL(snn_backward_vector)(const kernels *k, const snn_layout *w, const r
     if (j.dx != dx)
         for (int64_t c = 0; c < n_cols; c++)
             dx[c * lddx] = j.dx[c];
-    snn_scratch_free(room);
+    snn_free(room);
     return SNN_OK;
 }
