@@ -172,7 +172,8 @@ def spmm_t(Layout layout not None, values, dy):
     with nogil:
         if single:
             status = snn_spmm_t_f32(
-                c, batch, <const float *>v, <const float *>dyp, lddy, <float *>dxp, batch)
+                c, batch, <const float *>v, <const float *>dyp, lddy, <float *>dxp,
+                batch)
         else:
             status = snn_spmm_t_f64(
                 c, batch, <const double *>v, <const double *>dyp, lddy, <double *>dxp,
