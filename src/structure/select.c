@@ -88,7 +88,7 @@ mark_tied(int64_t n, key_function *key, const void *scores, uint64_t flip,
         at_last = wanted - before;
         if (at_last == n_last) { /* always so if ranks are distinct */
             for (int64_t i = 0; i < n; i++)
-                mask[i] |= ((key(scores, i) ^ flip) == threshold) &
+                mask[i] |= (int)((key(scores, i) ^ flip) == threshold) &
                            (key_rank(rank, i) <= last_rank);
             return;
         }
