@@ -93,6 +93,14 @@ class Linear(Module):
         """Sizes and whether there is a bias; connections are saved by themselves."""
         return {"n_in": self.n_in, "n_out": self.n_out, "bias": self.bias is not None}
 
+    def __repr__(self) -> str:
+        """Sizes, connections and whether there is a bias."""
+        weight = self.weight
+        return (
+            f"Linear(n_in={self.n_in}, n_out={self.n_out}, nnz={weight.nnz}, "
+            f"density={weight.density:.4g}, bias={self.bias is not None})"
+        )
+
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Linear:
         """A layer of the given sizes with no connections."""

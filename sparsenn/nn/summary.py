@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sparsenn.autograd import Tensor
 from sparsenn.sparse import SparseParameter
 
 if TYPE_CHECKING:
@@ -16,7 +15,7 @@ _HEAD = ("parameter", "shape", "connections", "density", "bytes")
 def table(module: Module) -> str:
     """One line a parameter, and the totals; bytes are of values and positions."""
     rows = [_HEAD]
-    weights = positions = total_bytes = dense = 0
+    weights = positions = total_bytes = 0
     for name, parameter in module.named_parameters():
         if isinstance(parameter, SparseParameter):
             n_out, n_in = parameter.shape
@@ -33,13 +32,12 @@ def table(module: Module) -> str:
                 )
             )
         else:
-            size = _nbytes(parameter)
-            dense += parameter.data.size
+            size = parameter.data.nbytes
             shape = " x ".join(map(str, parameter.shape))
-            rows.append((name, shape, f"{parameter.data.size:,}", "", f"{size:,}"))
+            rows.append((name, shape, "", "", f"{size:,}"))
         total_bytes += size
     density = f"{weights / positions:.4g}" if positions else ""
-    rows.append(("total", "", f"{weights + dense:,}", density, f"{total_bytes:,}"))
+    rows.append(("total", "", f"{weights:,}", density, f"{total_bytes:,}"))
 
     widths = [max(len(row[i]) for row in rows) for i in range(len(_HEAD))]
     lines = [
@@ -52,7 +50,3 @@ def table(module: Module) -> str:
     rule = "-" * max(map(len, lines))
     note = f"{weights:,} of {positions:,} weight positions hold a connection"
     return "\n".join([lines[0], rule, *lines[1:-1], rule, lines[-1], note])
-
-
-def _nbytes(parameter: Tensor) -> int:
-    return int(parameter.data.nbytes)

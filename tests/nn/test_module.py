@@ -105,10 +105,12 @@ def test_summary_counts() -> None:
     text = model().summary()
     assert "0.weight" in text
     assert "6 x 8" in text
+    (total,) = (line for line in text.splitlines() if line.startswith("total"))
+    assert total.split()[1] == "42"  # a bias is no connection
     assert "42 of 66 weight positions hold a connection" in text
 
 
 def test_printing_is_useful() -> None:
-    assert "Linear(n_in=8, n_out=6, bias=True)" in repr(model())
+    assert "Linear(n_in=8, n_out=6, nnz=24, density=0.5, bias=True)" in repr(model())
     assert "nnz=24" in repr(model()[0].weight)
     assert "blocks.0" in repr(Residual())
