@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 
+from sparsenn.autograd import Tensor
 from sparsenn.random import as_seed
 from sparsenn.sparse import SparseParameter, TopologyChange
 from sparsenn.topology.allocate import Allocate, same
@@ -81,6 +82,13 @@ class TopologyUpdater:
     ) -> None:
         if protect < 0:
             raise ValueError(f"protect must be at least 0 updates, got {protect}")
+        params = list(params)
+        for p in params:
+            if not isinstance(p, SparseParameter | Tensor):
+                raise TypeError(
+                    "a parameter is a SparseParameter or a Tensor, not "
+                    f"{type(p).__name__}; give model.parameters()"
+                )
         self.params = [p for p in params if isinstance(p, SparseParameter)]
         self.optimizer = optimizer
         self.drop = drop

@@ -269,6 +269,12 @@ def test_recipes_refuse_unknown_names() -> None:
         topology.make("rigl", layer.parameters(), opt, steps_per_epoch=10)
 
 
+def test_a_model_is_not_its_parameters() -> None:
+    model = nn.Sequential(nn.Linear(4, 3, 0.5, seed=0))
+    with pytest.raises(TypeError, match=r"not Linear; give model\.parameters\(\)"):
+        topology.SET(model)
+
+
 def test_methods_whose_topology_never_changes() -> None:
     layer = nn.Linear(4, 3, 0.5, seed=0)
     opt = optim.SGD(layer.parameters())
