@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from sparsenn.cli.errors import UsageError
+from sparsenn.models import ACTIVATIONS
+from sparsenn.sparse import ALLOCATIONS
+from sparsenn.topology import METHODS, NEWBORNS, SET_DROPS
 
-METHODS = ("dense", "static", "set")
 LATER_METHODS = (
     "dsr", "snfs", "rigl", "gradient-flow", "cs", "deepr", "mest", "granet", "gmp",
     "srigl",
 )  # fmt: skip
-STARTS = ("uniform", "er", "erk")
 LATER_STARTS = ("igq", "magnitude", "snip", "force", "grasp", "synflow")
 
 
@@ -127,14 +128,15 @@ OPTIONS: tuple[Option, ...] = (
     Option("arch", "text", None, "sizes of the layers, such as 784-300-100-10"
            " (default: two hidden layers of 300 and 100)"),
     Option("method", "text", "set", "how connections are chosen while training",
-           choices=METHODS, later=LATER_METHODS),
+           choices=tuple(METHODS), later=LATER_METHODS),
     Option("init", "text", "erk", "how layers share the connections at the start",
-           choices=STARTS, later=LATER_STARTS),
+           choices=ALLOCATIONS, later=LATER_STARTS),
     Option("density", "float", None, "share of all weights that exist, over the whole"
            " network (default 0.1)", low=0, high=1, above=True),
     Option("keep_dense", "names", [], "layers that stay dense: first, last or their"
            " numbers from 0, separated by commas", metavar="LAYERS"),
-    Option("activation", "text", "relu", "of the hidden layers"),
+    Option("activation", "text", "relu", "of the hidden layers",
+           choices=tuple(ACTIVATIONS)),
     Option("dropout", "float", 0.0, "share of hidden activations dropped", low=0,
            high=1, below=True),
     Option("epochs", "int", 10, "passes over the training data", low=1, high=2**31 - 1),
@@ -156,9 +158,9 @@ OPTIONS: tuple[Option, ...] = (
     Option("drop_fraction", "float", 0.3, "share of connections exchanged an update",
            low=0, high=1, below=True),
     Option("drop_mode", "text", "sign", "which connections set drops",
-           choices=("sign", "magnitude", "article")),
+           choices=tuple(SET_DROPS)),
     Option("newborn", "text", "zero", "value of a connection that set grows",
-           choices=("zero", "resample")),
+           choices=tuple(NEWBORNS)),
     Option("update_every", "int", None, "steps between updates of the topology"
            " (default: one epoch)", low=1, metavar="STEPS"),
     Option("seed", "int", 0, "of everything random", low=0, high=2**64 - 1),

@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from sparsenn.models.build import build, parse_sizes
-from sparsenn.models.mlp import mlp
+from sparsenn.models.mlp import ACTIVATIONS, mlp
 
-__all__ = ["build", "mlp", "parse_sizes"]
+__all__ = ["ACTIVATIONS", "build", "mlp", "parse_sizes"]

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from sparsenn.sparse.allocation import allocate, apportion, erdos_renyi_nnz
+from sparsenn.sparse.allocation import (
+    ALLOCATIONS,
+    allocate,
+    apportion,
+    erdos_renyi_nnz,
+)
 from sparsenn.sparse.change import TopologyChange
 from sparsenn.sparse.interop import pattern_and_values
 from sparsenn.sparse.layout import choose_block_width, choose_index_bytes
@@ -11,6 +16,7 @@ from sparsenn.sparse.pattern import SparsePattern
 from sparsenn.sparse.selection import largest, select, smallest
 
 __all__ = [
+    "ALLOCATIONS",
     "SparseParameter",
     "SparsePattern",
     "TopologyChange",

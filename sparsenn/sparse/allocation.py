@@ -7,7 +7,10 @@ import operator
 from collections.abc import Sequence
 from fractions import Fraction
 
-__all__ = ["allocate", "apportion", "erdos_renyi_nnz"]
+__all__ = ["ALLOCATIONS", "allocate", "apportion", "erdos_renyi_nnz"]
+
+ALLOCATIONS = ("uniform", "er", "erk")
+"""What `allocate` takes as its method."""
 
 
 def apportion(
@@ -156,8 +159,9 @@ def allocate(
         If an argument is out of range, or if the layers kept dense alone have more
         connections than the density allows.
     """
-    if method not in ("erk", "er", "uniform"):
-        raise ValueError(f"method is {method!r}, it must be 'erk', 'er' or 'uniform'")
+    if method not in ALLOCATIONS:
+        allowed = ", ".join(ALLOCATIONS)
+        raise ValueError(f"method is {method!r}, it must be one of {allowed}")
     if not 0 <= density <= 1:
         raise ValueError(f"density is {density}, it must lie in 0..1")
     for i, shape in enumerate(shapes):

@@ -12,13 +12,15 @@ from sparsenn.topology.drop import Drop, magnitude, sign
 from sparsenn.topology.grow import Grow, random
 from sparsenn.topology.layer import Layer
 from sparsenn.topology.newborn import Newborn, resample, zero
-from sparsenn.topology.recipes import METHODS, SET, Static, make
+from sparsenn.topology.recipes import METHODS, NEWBORNS, SET, SET_DROPS, Static, make
 from sparsenn.topology.schedule import Periodic
 from sparsenn.topology.updater import Change, TopologyUpdater
 
 __all__ = [
     "METHODS",
+    "NEWBORNS",
     "SET",
+    "SET_DROPS",
     "Change",
     "Drop",
     "Grow",

@@ -17,12 +17,15 @@ from sparsenn.topology.updater import TopologyUpdater
 if TYPE_CHECKING:
     from sparsenn.optim import Optimizer
 
-_SET_DROPS: dict[str, Drop] = {
+SET_DROPS: dict[str, Drop] = {
     "sign": drops.sign(of_each=True),
     "magnitude": drops.magnitude,
     "article": drops.sign(of_each=False),
 }
-_NEWBORNS: dict[str, Newborn] = {"zero": zero, "resample": resample}
+"""The three readings of which connections SET drops, by name."""
+
+NEWBORNS: dict[str, Newborn] = {"zero": zero, "resample": resample}
+"""Values of newborn connections by name."""
 
 
 def SET(
@@ -75,9 +78,9 @@ def SET(
     return TopologyUpdater(
         params,
         optimizer,
-        drop=_choose("drop", drop, _SET_DROPS),
+        drop=_choose("drop", drop, SET_DROPS),
         grow=random(regrow=regrow),
-        newborn=_choose("newborn", newborn, _NEWBORNS),
+        newborn=_choose("newborn", newborn, NEWBORNS),
         schedule=Periodic(drop_fraction, every, end_step, decay),
         protect=protect,
         replaces_step=False,
