@@ -11,6 +11,9 @@ from typing import Any
 from sparsenn.cli import toml
 from sparsenn.cli.errors import UsageError
 from sparsenn.cli.options import BY_NAME, OPTIONS
+from sparsenn.topology import METHODS
+
+_OF_UPDATES = ("drop_fraction", "drop_mode", "newborn", "update_every")
 
 
 @dataclass
@@ -125,14 +128,24 @@ def make_config(
         )
     if settings["lr"] is None:
         settings["lr"] = 0.05 if settings["optimizer"] == "sgd" else 0.001
-    warning = ""
+    warnings = []
     if settings["method"] == "dense":
         if settings["density"] not in (None, 1.0):
-            warning = (
+            warnings.append(
                 f"method dense trains every weight; density {settings['density']:g} is "
                 "ignored"
             )
         settings["density"] = 1.0
     elif settings["density"] is None:
         settings["density"] = 0.1
-    return Config(data, settings, set(chosen), warning)
+    # A file may hold every setting, as config.toml does: only what was typed is meant.
+    if METHODS[settings["method"]] is None:
+        unread = [BY_NAME[name].flag for name in _OF_UPDATES if name in given]
+        if unread:
+            warnings.append(
+                f"method {settings['method']} never changes a connection; "
+                f"{', '.join(unread)} is ignored"
+            )
+    if settings["optimizer"] != "sgd" and "momentum" in given:
+        warnings.append(f"{settings['optimizer']} has no --momentum; it is ignored")
+    return Config(data, settings, set(chosen), "; ".join(warnings))

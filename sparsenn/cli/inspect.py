@@ -26,8 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--check",
         action="store_true",
-        help="also build the model and fail (exit status 2) on values that are not "
-        "finite",
+        help="fail (exit status 2) on values that are not finite",
     )
 
 

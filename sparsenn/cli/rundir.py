@@ -76,7 +76,7 @@ class RunDirectory:
 
 
 def default_path(data: str, method: str, seed: int) -> Path:
-    """``runs/DATA-METHOD-SEED``, numbered if that is taken."""
+    """``runs/DATA-METHOD-seedSEED``, numbered if that is taken."""
     name = Path(data).name.split(".")[0] or "run"
     base = Path("runs") / f"{name}-{method}-seed{seed}"
     path, number = base, 1

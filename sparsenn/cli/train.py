@@ -169,6 +169,7 @@ def _plan_resume(
             raise UsageError(
                 f"{directory.path}: cannot resume with other settings: "
                 + ", ".join(different)
+                + "; leave them out, or start another run with --out"
             )
     return config, directory, True
 

@@ -85,6 +85,23 @@ def test_dense_warns_about_a_density(cli: Cli, small: Path) -> None:
     assert "warning" not in cli("train", small, *words).err
 
 
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (("--method", "static", "--drop-fraction", 0.5), "--drop-fraction is ignored"),
+        (("--method", "dense", "--update-every", 2), "--update-every is ignored"),
+        (("--optimizer", "adam", "--momentum", 0.5), "adam has no --momentum"),
+    ],
+)
+def test_options_that_nobody_reads_are_told(
+    cli: Cli, small: Path, words: tuple[Any, ...], text: str
+) -> None:
+    base = ("--arch", "6-4-3", "--epochs", 1)
+    assert text in cli("train", small, *base, *words, "--out", "a").err
+    again = cli("train", "--config", "a/config.toml", "--out", "b")
+    assert "ignored" not in again.err
+
+
 def test_sparsity_is_one_minus_density(cli: Cli, small: Path, tmp_path: Path) -> None:
     words = ("--arch", "6-20-3", "--epochs", 1, "--quiet")
     cli("train", small, *words, "--sparsity", "0.9", "--out", "a")
