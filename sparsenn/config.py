@@ -72,13 +72,17 @@ def show_config() -> dict[str, str | int | bool | tuple[str, ...]]:
     -------
     dict
         ``isa`` in use, ``available_isas`` best first, ``num_threads``, ``openmp``,
-        ``machine``.
+        ``blas``: the libraries whose threads we control, empty if none was found, and
+        results with a full layer may then depend on its number of threads; ``machine``.
     """
+    from sparsenn import blas
+
     return {
         "isa": _core.isa(),
         "available_isas": _core.available_isas(),
         "num_threads": _core.get_num_threads(),
         "openmp": _core.has_openmp(),
+        "blas": tuple(library["name"] for library in blas.describe()),
         "machine": platform.machine(),
     }
 

@@ -49,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
         return 0
     for name, value in facts.items():
         if isinstance(value, tuple):
-            value = ", ".join(value)
+            value = ", ".join(value) or "none found"
         print(f"{name:15} {value if value is not None else 'not set'}")
     for name, there in packages.items():
         print(f"{name:15} {'there' if there else f'missing: no {_OPTIONAL[name]}'}")

@@ -82,6 +82,7 @@ def test_show_config() -> None:
     shown = config.show_config()
     assert shown["isa"] in shown["available_isas"]
     assert shown["num_threads"] >= 1
+    assert all(isinstance(name, str) for name in shown["blas"])
 
 
 WORK = """

@@ -17,8 +17,8 @@ PACKAGE = Path(sparsenn.__file__).parent
 ALLOWED = {
     "_core": set(),
     "files": set(),
-    "config": {"_core"},
-    "blas": {"config"},
+    "blas": set(),
+    "config": {"_core", "blas"},
     "random": {"_core"},
     "autograd": {"_core", "config", "blas", "random"},
     "sparse": {"_core", "random", "autograd"},
