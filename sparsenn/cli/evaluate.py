@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import time
 from typing import Any
 
@@ -14,8 +15,8 @@ from sparsenn.train.cost import weights
 
 HELP = "measure a saved model on data"
 DESCRIPTION = """\
-Measures a saved model on the test part of a data set (or its training part). The input
-is scaled as it was in training, which the model file says."""
+Measures a saved model on the test part of a data set, its training part or all of it.
+The input is scaled as it was in training, which the model file says."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,7 +31,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a built-in name or a path (default: the data of the run)",
     )
     parser.add_argument(
-        "--part", choices=("test", "train"), default="test", help="default: test"
+        "--part",
+        choices=("test", "train", "all"),
+        default="test",
+        help="default: test; of a file without one, the 20 %% that training holds out",
     )
     parser.add_argument("--label", metavar="NAME", help="CSV column of the class")
     parser.add_argument("--labels", metavar="FILE", help="classes of a sparse .npz")
@@ -58,22 +62,20 @@ def run(args: argparse.Namespace) -> int:
     model = file.build()
     classes = file.extra.get("classes")
     data = load_data(name, settings, tuple(classes) if classes else None)
-    x, y = (
-        (data.x_test, data.y_test)
-        if args.part == "test"
-        else (data.x_train, data.y_train)
-    )
+    parts = {"test": (data.x_test, data.y_test), "train": (data.x_train, data.y_train)}
+    chosen = list(parts.values()) if args.part == "all" else [parts[args.part]]
     _check_fits(model, data, str(path))
     began = time.perf_counter()
     try:
-        measured = evaluate(model, x, y, scaling=file.scaling)
+        measured = [evaluate(model, x, y, scaling=file.scaling) for x, y in chosen]
     except ValueError as error:
         raise UsageError(f"{path}: {one_line(error)}") from error
+    sizes = [len(y) for _, y in chosen]
     nnz, positions = connections(model)
     result: dict[str, Any] = {
-        "accuracy": measured["accuracy"],
-        "loss": measured["loss"],
-        "samples": int(x.shape[0]),
+        "accuracy": _mean([one["accuracy"] for one in measured], sizes),
+        "loss": _mean([one["loss"] for one in measured], sizes),
+        "samples": sum(sizes),
         "part": args.part,
         "nnz": nnz,
         "density": nnz / positions if positions else 0.0,
@@ -91,6 +93,13 @@ def run(args: argparse.Namespace) -> int:
             f"({count(nnz)} connections)"
         )
     return 0
+
+
+def _mean(values: list[float], sizes: list[int]) -> float:
+    """The mean over the samples of all parts; that of one part to the last bit."""
+    if len(values) == 1:
+        return values[0]
+    return math.fsum(v * n for v, n in zip(values, sizes, strict=True)) / sum(sizes)
 
 
 def _check_fits(model: Any, data: Any, path: str) -> None:

@@ -35,6 +35,13 @@ def test_evaluate_repeats_what_training_measured(
         assert found["accuracy"] == row["test_accuracy"]
         assert found["loss"] == row["test_loss"] and found["samples"] == 30
     assert cli("evaluate", run, "--part", "train", "--json").json["samples"] == 60
+    both = [cli("evaluate", run, "--part", p, "--json").json for p in ("test", "train")]
+    every = cli("evaluate", run, "--part", "all", "--json").json
+    n = every["samples"]
+    assert n == sum(one["samples"] for one in both)
+    for key in ("accuracy", "loss"):
+        mean = sum(one[key] * one["samples"] for one in both) / n
+        assert every[key] == pytest.approx(mean, rel=1e-12)
     assert "test accuracy" in cli("evaluate", run).out
     line = cli("evaluate", run / "model.safetensors").failed_with(2)
     assert "DATA is missing" in line
