@@ -31,8 +31,7 @@ ALLOWED = {
     "export": {"nn", "files", "data", "models"},
     "train": {"export", "models", "topology", "optim", "data"},
     "plot": {"train", "files"},
-    "report": {"train", "plot"},
-    "cli": {"train", "plot", "report", "export", "models"},
+    "cli": {"train", "plot", "export", "models"},
 }
 
 
