@@ -90,8 +90,9 @@ def run(args: argparse.Namespace) -> int:
     prepared = prepare(config)
     config.settings["arch"] = prepared.arch
     start = _checkpoint(directory) if resuming else None
-    if config.warning and not args.quiet:
-        print(f"sparsenn train: warning: {config.warning}", file=sys.stderr)
+    if not args.quiet:
+        for warning in filter(None, (config.warning, _cut_off(prepared.model))):
+            print(f"sparsenn train: warning: {warning}", file=sys.stderr)
     if resuming and directory.path.is_dir():
         directory.sweep()
     if start is None:
@@ -113,6 +114,19 @@ def run(args: argparse.Namespace) -> int:
     else:
         _report(result)
     return 0
+
+
+def _cut_off(model: Any) -> str:
+    """What to say of a network whose output cannot depend on its input, or ""."""
+    from sparsenn.train.cost import layer_table
+
+    empty = [layer["name"] for layer in layer_table(model) if layer["nnz"] == 0]
+    if not empty:
+        return ""
+    return (
+        f"no connection in {', '.join(empty)}: the output does not depend on the "
+        "input; raise --density"
+    )
 
 
 def _given(args: argparse.Namespace) -> dict[str, Any]:

@@ -102,6 +102,13 @@ def test_options_that_nobody_reads_are_told(
     assert "ignored" not in again.err
 
 
+def test_a_layer_without_connections_is_told(cli: Cli, small: Path) -> None:
+    words = ("--arch", "6-40-40-3", "--epochs", 1, "--density", 0.0005, "--out", "a")
+    outcome = cli("train", small, *words)
+    assert outcome.status == 0
+    assert "warning: no connection in " in outcome.err
+
+
 def test_sparsity_is_one_minus_density(cli: Cli, small: Path, tmp_path: Path) -> None:
     words = ("--arch", "6-20-3", "--epochs", 1, "--quiet")
     cli("train", small, *words, "--sparsity", "0.9", "--out", "a")
