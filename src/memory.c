@@ -35,6 +35,12 @@ static size_t bytes_kept;
  * a child that was forked while another thread held it. */
 static char locked;
 
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define __SANITIZE_ADDRESS__ 1
+#endif
+#endif
+
 static int lock(void)
 {
 #if defined(__SANITIZE_ADDRESS__)

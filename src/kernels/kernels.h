@@ -35,8 +35,9 @@ typedef struct SNN_REAL(snn_columns) {
 } SNN_REAL(snn_columns);
 
 typedef struct SNN_REAL(snn_kernels) {
-    int lanes;       /* reals in a vector */
-    int max_vectors; /* vectors in the widest panel */
+    int lanes;           /* reals in a vector */
+    int max_vectors;     /* vectors in the widest panel */
+    int scatter_vectors; /* vectors in the widest panel that `scatter` takes */
 
     /* panel[j] = x[j], zeros to the right, for n features; no gaps in the panel */
     void (*pack)(int64_t n, int nv, int last, const real *x, int64_t ldx, real *panel);
@@ -55,6 +56,12 @@ typedef struct SNN_REAL(snn_kernels) {
     void (*backward)(const SNN_REAL(snn_columns) *t, int nv, int last, int first_rows,
                      int first_panel, const real *dy, int64_t lddy, const real *x,
                      int64_t ldx, real *dx, int64_t lddx, real *dots);
+
+    /* dx[col(k)] += v[k] dy[i], row by row; dx is a packed panel */
+    void (*scatter)(const SNN_REAL(snn_tile) *t, int nv, int last, const real *dy,
+                    int64_t lddy, real *dx);
+    /* x[j] = panel[j], for n features */
+    void (*unpack)(int64_t n, int nv, int last, const real *panel, real *x, int64_t ldx);
 
     /* The same for one sample; x, dx: the block's features. */
     void (*spmv)(const SNN_REAL(snn_tile) *t, int first, int relu, const real *x,

@@ -27,7 +27,8 @@
 
 enum {
     LANES = LANE_COUNT,
-    MAX_VECTORS = 8 /* of a panel: as many accumulators, and room for operands beside them */
+    MAX_VECTORS = 8, /* of a panel: as many accumulators, and room for operands beside them */
+    SCATTER_VECTORS = 4
 };
 
 #define INLINE static inline __attribute__((always_inline))

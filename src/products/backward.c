@@ -6,8 +6,9 @@
  * and panels come in order, so the bits are those of the products apart. */
 #include "by_column.h"
 
-/* Bytes of dy that a chunk of rows gathers: about half of a second-level cache. */
-static const int64_t CHUNK_BYTES = 1 << 20;
+/* Bytes of dy that a chunk of rows gathers: they stay in the second-level cache beside the
+ * sorted entries. */
+static const int64_t CHUNK_BYTES = 1 << 18;
 /* Entries of a column that a chunk should have, so that they outweigh starting it. */
 static const int64_t CHUNK_ENTRIES = 16;
 
@@ -136,8 +137,12 @@ int SNN_REAL(snn_spmm_t)(const snn_layout *w, int64_t batch, const real *values,
         return SNN_OK;
     if (batch == 1)
         return SNN_REAL(snn_backward_vector)(k, w, values, dy, lddy, NULL, 1, dx, lddx, NULL);
+    const int threads = threads_for(w, batch);
+    if (batch <= (int64_t)k->scatter_vectors * k->lanes)
+        return SNN_REAL(snn_backward_narrow)(k, w, batch, values, dy, lddy, NULL, 1, dx,
+                                             lddx, NULL, threads);
     job j = {.k = k, .w = w, .batch = batch, .values = values, .dx = dx, .lddx = lddx};
-    return run(&j, dy, lddy, threads_for(w, batch));
+    return run(&j, dy, lddy, threads);
 }
 
 int SNN_REAL(snn_spmm_backward)(const snn_layout *w, int64_t batch, const real *values,
@@ -158,6 +163,9 @@ int SNN_REAL(snn_spmm_backward)(const snn_layout *w, int64_t batch, const real *
     if (batch == 1)
         return SNN_REAL(snn_backward_vector)(k, w, values, dy, lddy, x, ldx, dx, lddx,
                                              dvalues);
+    if (batch <= (int64_t)k->scatter_vectors * k->lanes)
+        return SNN_REAL(snn_backward_narrow)(k, w, batch, values, dy, lddy, x, ldx, dx, lddx,
+                                             dvalues, threads);
     job j = {.k = k, .w = w, .batch = batch, .values = values, .x = x, .ldx = ldx, .dx = dx,
              .lddx = lddx, .dvalues = dvalues};
     return run(&j, dy, lddy, threads);

@@ -124,6 +124,13 @@ static inline const real *gathered_at(const gathered *g, const kernels *k, panel
     return g->base + p.start * g->sample + feature * gathered_ld(g, k, p);
 }
 
+/* The backward products of a batch of at most k->scatter_vectors vectors; x and dvalues may
+ * be NULL. */
+int SNN_REAL(snn_backward_narrow)(const kernels *k, const snn_layout *w, int64_t batch,
+                                  const real *values, const real *dy, int64_t lddy,
+                                  const real *x, int64_t ldx, real *dx, int64_t lddx,
+                                  real *dvalues, int threads);
+
 /* The backward products of one sample; dx, or x and dvalues, may be NULL. */
 int SNN_REAL(snn_backward_vector)(const kernels *k, const snn_layout *w, const real *values,
                                   const real *dy, int64_t lddy, const real *x, int64_t ldx,
