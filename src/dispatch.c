@@ -21,7 +21,8 @@ typedef struct isa {
 #define DECLARE(name)                                                                      \
     extern const snn_kernels_f32 snn_k_table_f32_##name;                                   \
     extern const snn_kernels_f64 snn_k_table_f64_##name;
-#define ENTRY(name, usable) {#name, usable, &snn_k_table_f32_##name, &snn_k_table_f64_##name},
+#define ENTRY(name, usable)                                                                \
+    {#name, usable, &snn_k_table_f32_##name, &snn_k_table_f64_##name},
 
 #ifdef SNN_HAVE_X86_64_V4
 DECLARE(x86_64_v4)

@@ -54,7 +54,8 @@ typedef struct snn_layout {
 const char *snn_isa(void);
 /* Instruction sets compiled in and usable here, best first; NULL past the last. */
 const char *snn_isa_available(int index);
-/* Switches to the named set; SNN_BAD_ARGUMENT if it is not available. Not while kernels run. */
+/* Switches to the named set; SNN_BAD_ARGUMENT if it is not available. Not while kernels
+ * run. */
 int snn_set_isa(const char *name);
 
 /* Threads that the next product may use: the value set, else OMP_NUM_THREADS, else the

@@ -43,7 +43,7 @@ INLINE void columns_of(const int nv, const int want_dots, const COLUMNS *t, int 
                 const vec w = splat(entries[e].value);
                 chain c = {0};
                 for (int v = 0; v < nv; v++) {
-                    vec gv = load(g + v * LANES);
+                    vec gv = load_any(g + v * LANES);
                     if (want_dots) {
                         IN_REGISTER(gv);
                         c.sum[v % CHAINS] += gv * xj[v];

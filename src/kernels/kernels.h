@@ -2,8 +2,8 @@
  *
  * A kernel computes one tile: no threads, no allocation, no global state. Batched kernels
  * work on panels, slices of the batch that are `nv` vectors wide (of which the last may be
- * partly filled). Operands that are gathered by feature come as whole vectors: 64-byte
- * aligned rows, `ld` reals apart, zeros where the batch has ended. All others are where the
+ * partly filled). Operands that are gathered by feature come as rows of whole vectors, best
+ * aligned, `ld` reals apart, with zeros where the batch has ended. All others are where the
  * caller has them: `last` is the number of reals that their last vector really has.
  */
 #ifndef SNN_KERNELS_H

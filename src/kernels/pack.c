@@ -2,8 +2,8 @@
  * copy of a slice of the batch. Owns the panel's n rows. */
 #include "kernels_decl.h"
 
-INLINE void pack_rows(const int nv, int last, int64_t n, const real *restrict x, int64_t ldx,
-                      real *restrict panel)
+INLINE void pack_rows(const int nv, int last, int64_t n, const real *restrict x,
+                      int64_t ldx, real *restrict panel)
 {
     for (int64_t j = 0; j < n; j++) {
         vec row[MAX_VECTORS];

@@ -29,7 +29,7 @@ INLINE void sddmm_rows(const int nv, const int index_bytes, const TILE *t, int l
                 const real *restrict xk = x + column(columns, index_bytes, k) * ldx;
                 chain c = {0};
                 for (int v = 0; v < nv; v++)
-                    c.sum[v % CHAINS] += ai[v] * load(xk + v * LANES);
+                    c.sum[v % CHAINS] += ai[v] * load_any(xk + v * LANES);
                 d.sums[k + shift] = chain_total(&c);
             }
             if (d.n == DOTS)

@@ -27,7 +27,7 @@
 
 enum {
     LANES = LANE_COUNT,
-    MAX_VECTORS = 8, /* of a panel: as many accumulators, and room for operands beside them */
+    MAX_VECTORS = 8, /* of a panel: as many accumulators, and room beside them */
     SCATTER_VECTORS = 4
 };
 

@@ -12,7 +12,7 @@ INLINE void add_row(const int nv, vec *acc, real value, const real *x)
 {
     const vec w = splat(value);
     for (int v = 0; v < nv; v++)
-        acc[v] += w * load(x + v * LANES);
+        acc[v] += w * load_any(x + v * LANES);
 }
 
 INLINE void spmm_rows(const int nv, const int index_bytes, const TILE *t, int last,

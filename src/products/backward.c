@@ -63,8 +63,8 @@ static void one_panel(const job *j, const by_column *sorted, int64_t block, int6
     const SNN_REAL(snn_columns) t = {.n_cols = block_columns(j->w, block),
                                      .start = sorted->start,
                                      .entries = sorted->entries};
-    j->k->backward(&t, p.nv, p.last, row == 0, index == 0, gathered_at(&j->dy, j->k, p, row),
-                   gathered_ld(&j->dy, j->k, p),
+    j->k->backward(&t, p.nv, p.last, row == 0, index == 0,
+                   gathered_at(&j->dy, j->k, p, row), gathered_ld(&j->dy, j->k, p),
                    j->x ? j->x + start * j->ldx + p.start : NULL, j->ldx,
                    j->dx + start * j->lddx + p.start, j->lddx, sorted->dots);
 }
@@ -107,7 +107,7 @@ static int run(job *j, const real *dy, int64_t lddy, int threads)
 {
     const snn_layout *w = j->w;
     const int status =
-        SNN_REAL(snn_gather)(j->k, w->n_rows, j->batch, dy, lddy, threads, &j->dy);
+        SNN_REAL(snn_gather)(j->k, w->n_rows, j->batch, w->nnz, dy, lddy, threads, &j->dy);
     if (status != SNN_OK)
         return status;
     j->chunk = max64(chunk_rows(j->k, w), 1);
@@ -136,7 +136,8 @@ int SNN_REAL(snn_spmm_t)(const snn_layout *w, int64_t batch, const real *values,
     if (batch == 0 || w->n_cols == 0)
         return SNN_OK;
     if (batch == 1)
-        return SNN_REAL(snn_backward_vector)(k, w, values, dy, lddy, NULL, 1, dx, lddx, NULL);
+        return SNN_REAL(snn_backward_vector)(k, w, values, dy, lddy, NULL, 1, dx, lddx,
+                                             NULL);
     const int threads = threads_for(w, batch);
     if (batch <= (int64_t)k->scatter_vectors * k->lanes)
         return SNN_REAL(snn_backward_narrow)(k, w, batch, values, dy, lddy, NULL, 1, dx,
@@ -164,8 +165,8 @@ int SNN_REAL(snn_spmm_backward)(const snn_layout *w, int64_t batch, const real *
         return SNN_REAL(snn_backward_vector)(k, w, values, dy, lddy, x, ldx, dx, lddx,
                                              dvalues);
     if (batch <= (int64_t)k->scatter_vectors * k->lanes)
-        return SNN_REAL(snn_backward_narrow)(k, w, batch, values, dy, lddy, x, ldx, dx, lddx,
-                                             dvalues, threads);
+        return SNN_REAL(snn_backward_narrow)(k, w, batch, values, dy, lddy, x, ldx, dx,
+                                             lddx, dvalues, threads);
     job j = {.k = k, .w = w, .batch = batch, .values = values, .x = x, .ldx = ldx, .dx = dx,
              .lddx = lddx, .dvalues = dvalues};
     return run(&j, dy, lddy, threads);

@@ -108,9 +108,9 @@ typedef struct gathered {
     void *scratch;
 } gathered;
 
-/* SNN_OK or SNN_NO_MEMORY; packs on `threads` threads. */
-int SNN_REAL(snn_gather)(const kernels *k, int64_t n, int64_t batch, const real *x,
-                         int64_t ldx, int threads, gathered *out);
+/* n features that are read `reads` times in all; SNN_OK or SNN_NO_MEMORY. */
+int SNN_REAL(snn_gather)(const kernels *k, int64_t n, int64_t batch, int64_t reads,
+                         const real *x, int64_t ldx, int threads, gathered *out);
 
 static inline int64_t gathered_ld(const gathered *g, const kernels *k, panel p)
 {

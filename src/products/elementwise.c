@@ -63,8 +63,8 @@ static void step_task(void *context, int thread)
     for (int64_t r; (r = snn_next_unit(&j->taken, (j->n + RUN - 1) / RUN)) >= 0;) {
         const int64_t at = r * RUN, n = min64(RUN, j->n - at);
         if (j->adam)
-            j->k->adam(n, j->lr, j->mu, j->beta2, j->eps, j->weight_decay, j->flag, j->bias1,
-                       j->bias2, j->grad + at, j->m + at, j->v + at, j->values + at);
+            j->k->adam(n, j->lr, j->mu, j->beta2, j->eps, j->weight_decay, j->flag,
+                       j->bias1, j->bias2, j->grad + at, j->m + at, j->v + at, j->values + at);
         else
             j->k->sgd(n, j->lr, j->mu, j->weight_decay, j->flag, j->grad + at,
                       j->m ? j->m + at : NULL, j->values + at);

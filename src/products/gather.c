@@ -1,6 +1,9 @@
 /* Activations for gathering: the caller's array, or a packed copy. */
 #include "cut.h"
 
+/* Reads of a feature that pay for its copy. */
+enum { FEW = 4 };
+
 typedef struct job {
     const kernels *k;
     int64_t n, batch;
@@ -26,18 +29,22 @@ static void task(void *context, int thread)
 }
 
 /* Rows that are whole, aligned vectors can stay where they are, unless they lie so far
- * apart that a panel of them would fall into a few sets of the cache. */
-static int usable(const kernels *k, int64_t batch, const real *x, int64_t ldx)
+ * apart that a panel of them would fall into a few sets of the cache. A copy does not pay
+ * either where a feature is read but a few times. */
+static int usable(const kernels *k, int64_t n, int64_t batch, int64_t reads, const real *x,
+                  int64_t ldx)
 {
     const size_t vector = (size_t)k->lanes * sizeof(real);
-    return (uintptr_t)x % vector == 0 && (size_t)ldx * sizeof(real) % vector == 0 &&
-           batch % k->lanes == 0 && ldx <= 2 * panel_width(k);
+    return batch % k->lanes == 0 &&
+           (reads < FEW * n ||
+            ((uintptr_t)x % vector == 0 && (size_t)ldx * sizeof(real) % vector == 0 &&
+             ldx <= 2 * panel_width(k)));
 }
 
-int SNN_REAL(snn_gather)(const kernels *k, int64_t n, int64_t batch, const real *x,
-                         int64_t ldx, int threads, gathered *out)
+int SNN_REAL(snn_gather)(const kernels *k, int64_t n, int64_t batch, int64_t reads,
+                         const real *x, int64_t ldx, int threads, gathered *out)
 {
-    if (usable(k, batch, x, ldx)) {
+    if (usable(k, n, batch, reads, x, ldx)) {
         *out = (gathered){.base = x, .ld = ldx, .sample = 1};
         return SNN_OK;
     }

@@ -54,7 +54,8 @@ int SNN_REAL(snn_backward_narrow)(const kernels *k, const snn_layout *w, int64_t
     job j = {.k = k, .w = w, .p = panel_at(k, batch, 0), .values = values, .dy = dy,
              .lddy = lddy, .dx = dx, .lddx = lddx, .dvalues = dvalues};
     if (dvalues) {
-        const int status = SNN_REAL(snn_gather)(k, w->n_cols, batch, x, ldx, threads, &j.x);
+        const int status = SNN_REAL(snn_gather)(k, w->n_cols, batch, w->nnz, x, ldx,
+                                                threads, &j.x);
         if (status != SNN_OK)
             return status;
     }

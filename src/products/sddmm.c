@@ -53,7 +53,8 @@ int SNN_REAL(snn_sddmm)(const snn_layout *w, int64_t batch, const real *a, int64
     const int threads = threads_for(w, batch);
     job j = {.k = k, .w = w, .batch = batch, .a = a, .lda = lda, .out = out,
              .groups = groups_for(w->n_rows, w->n_blocks, threads)};
-    const int status = SNN_REAL(snn_gather)(k, w->n_cols, batch, x, ldx, threads, &j.x);
+    const int status =
+        SNN_REAL(snn_gather)(k, w->n_cols, batch, w->nnz, x, ldx, threads, &j.x);
     if (status != SNN_OK)
         return status;
     snn_parallel(threads, task, &j);

@@ -2,6 +2,9 @@
  * blocks in order, so that every y is summed by one thread, block after block. */
 #include "cut.h"
 
+/* Bytes of y that a unit adds to, block after block: they stay in a second-level cache. */
+static const int64_t GROUP_BYTES = 1 << 20;
+
 typedef struct job {
     const kernels *k;
     const snn_layout *w;
@@ -91,8 +94,8 @@ static void only_bias(const job *j)
 }
 
 int SNN_REAL(snn_spmm)(const snn_layout *w, int64_t batch, const real *values,
-                       const real *bias, int activation, const real *x, int64_t ldx, real *y,
-                       int64_t ldy)
+                       const real *bias, int activation, const real *x, int64_t ldx,
+                       real *y, int64_t ldy)
 {
     const kernels *k = SNN_REAL(snn_active)();
     if (!k || (activation != SNN_IDENTITY && activation != SNN_RELU))
@@ -109,11 +112,16 @@ int SNN_REAL(snn_spmm)(const snn_layout *w, int64_t batch, const real *values,
     if (batch == 1)
         return run_vector(&j, x, ldx, threads);
 
-    const int status = SNN_REAL(snn_gather)(k, w->n_cols, batch, x, ldx, threads, &j.x);
+    const int status =
+        SNN_REAL(snn_gather)(k, w->n_cols, batch, w->nnz, x, ldx, threads, &j.x);
     if (status != SNN_OK)
         return status;
     j.panels = panel_count(k, batch);
     j.groups = groups_for(w->n_rows, j.panels, threads);
+    if (w->n_blocks > 1) {
+        const int64_t rows = GROUP_BYTES / (panel_width(k) * (int64_t)sizeof(real));
+        j.groups = max64(j.groups, (w->n_rows + rows - 1) / rows);
+    }
     snn_parallel(threads, task, &j);
     snn_free(j.x.scratch);
     return SNN_OK;

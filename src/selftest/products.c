@@ -181,8 +181,8 @@ static void check_spmm(const pattern *p, int64_t batch, const real *values, cons
             for (int64_t b = 0; b < batch; b++)
                 exact_add(&e, p->row[k] * batch + b,
                           (double)values[k] * get(x, p->col[k], b));
-        int ok = SNN_REAL(snn_spmm)(&p->layout, batch, values, variant ? bias : NULL, variant == 2,
-                        x->at, x->ld, y.at, y.ld) == SNN_OK;
+        int ok = SNN_REAL(snn_spmm)(&p->layout, batch, values, variant ? bias : NULL,
+                                    variant == 2, x->at, x->ld, y.at, y.ld) == SNN_OK;
         for (int64_t i = 0; i < m; i++)
             for (int64_t b = 0; b < batch; b++) {
                 const double sum = e.sum[i * batch + b];
@@ -228,11 +228,13 @@ static void check_backward(const pattern *p, int64_t batch, const real *values,
     exact e = exact_new(n * batch), f = exact_new(nnz);
     for (int32_t k = 0; k < nnz; k++)
         for (int64_t b = 0; b < batch; b++) {
-            exact_add(&e, p->col[k] * batch + b, (double)values[k] * get(&dy, p->row[k], b));
+            exact_add(&e, p->col[k] * batch + b,
+                      (double)values[k] * get(&dy, p->row[k], b));
             exact_add(&f, k, (double)get(&dy, p->row[k], b) * get(x, p->col[k], b));
         }
 
-    int ok = SNN_REAL(snn_spmm_t)(&p->layout, batch, values, dy.at, dy.ld, dx.at, dx.ld) == SNN_OK;
+    int ok = SNN_REAL(snn_spmm_t)(&p->layout, batch, values, dy.at, dy.ld, dx.at,
+                                  dx.ld) == SNN_OK;
     for (int64_t j = 0; j < n; j++)
         for (int64_t b = 0; b < batch; b++)
             ok &= near(get(&dx, j, b), e.sum[j * batch + b], e.magnitude[j * batch + b],
@@ -244,8 +246,8 @@ static void check_backward(const pattern *p, int64_t batch, const real *values,
         ok &= near(dw[k], f.sum[k], f.magnitude[k], (double)batch);
     expect(ok && !slots_guard_broken(dw, nnz), "sddmm", p, batch);
 
-    ok = SNN_REAL(snn_spmm_backward)(&p->layout, batch, values, dy.at, dy.ld, x->at, x->ld, both_dx.at,
-                  both_dx.ld, both_dw) == SNN_OK;
+    ok = SNN_REAL(snn_spmm_backward)(&p->layout, batch, values, dy.at, dy.ld, x->at, x->ld,
+                                     both_dx.at, both_dx.ld, both_dw) == SNN_OK;
     ok &= !guard_broken(&both_dx) && !slots_guard_broken(both_dw, nnz);
     for (int64_t j = 0; j < n; j++)
         ok &= memcmp(dx.at + j * dx.ld, both_dx.at + j * dx.ld,
