@@ -1,7 +1,7 @@
 # cython: language_level=3
 """Compiled core of sparsenn: argument checks around one C call each."""
 
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uintptr_t
 cimport cython
 from snn cimport *
 

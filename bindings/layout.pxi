@@ -22,10 +22,24 @@ cdef tuple _shape(object shape):
     return _dimension(n_rows, "n_rows"), _dimension(n_cols, "n_cols")
 
 
+cdef cnp.ndarray _plain_array(object array, str name):
+    """The array itself, or its memory as one if it is of a subclass.
+
+    A subclass may answer what it likes when asked for its shape or compared with
+    NumPy's functions, so what is checked must not be one. (Nor is isinstance enough:
+    a class may claim to be another.)
+    """
+    if not cnp.PyArray_Check(array):
+        raise TypeError(
+            f"{name} is a {type(array).__name__}, expected a numpy.ndarray")
+    return array if cnp.PyArray_CheckExact(array) else np.asarray(array)
+
+
 cdef cnp.ndarray _checked_vector(object array, str name, tuple dtypes):
     """Checks a C-contiguous one-dimensional array of one of the dtypes."""
-    if not isinstance(array, np.ndarray):
+    if not cnp.PyArray_Check(array):
         raise TypeError(f"{name} is {type(array).__name__}, it must be a NumPy array")
+    array = _plain_array(array, name)
     if array.dtype not in dtypes:
         allowed = " or ".join(np.dtype(dtype).name for dtype in dtypes)
         raise TypeError(f"{name} has dtype {array.dtype}, it must be {allowed}")

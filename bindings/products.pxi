@@ -12,8 +12,7 @@ cdef int _check_status(int status) except -1:
 
 cdef object _activations(object a, str name, Py_ssize_t n_features, object dtype):
     """a, checked to be (batch, n_features) of dtype with feature-major memory."""
-    if not isinstance(a, np.ndarray):
-        raise TypeError(f"{name} is a {type(a).__name__}, expected a numpy.ndarray")
+    a = _plain_array(a, name)
     if a.dtype != dtype or not a.dtype.isnative:
         raise TypeError(f"{name} has dtype {a.dtype}, values have {dtype}")
     if a.ndim != 2 or a.shape[1] != n_features:
@@ -44,8 +43,7 @@ cdef int64_t _ld(object a) except -1:
 
 
 cdef object _vector(object a, str name, Py_ssize_t n, object dtype, str of):
-    if not isinstance(a, np.ndarray):
-        raise TypeError(f"{name} is a {type(a).__name__}, expected a numpy.ndarray")
+    a = _plain_array(a, name)
     if dtype is None:
         if a.dtype != np.float32 and a.dtype != np.float64:
             raise TypeError(
@@ -117,11 +115,11 @@ def spmm(Layout layout not None, values, x, bias=None, int activation=0):
     activation : int
         0: identity, 1: ReLU.
     """
-    _vector(values, "values", layout.c.nnz, None, "the pattern has nnz")
+    values = _vector(values, "values", layout.c.nnz, None, "the pattern has nnz")
     dtype = values.dtype
-    _activations(x, "x", layout.c.n_cols, dtype)
+    x = _activations(x, "x", layout.c.n_cols, dtype)
     if bias is not None:
-        _vector(bias, "bias", layout.c.n_rows, dtype, "expected")
+        bias = _vector(bias, "bias", layout.c.n_rows, dtype, "expected")
     if activation not in (0, 1):
         raise ValueError(f"activation is {activation}, expected 0 (none) or 1 (ReLU)")
     cdef int64_t batch = x.shape[0], ldx = _ld(x)
@@ -158,9 +156,9 @@ def spmm_t(Layout layout not None, values, dy):
     dy : ndarray (batch, n_out)
         Same dtype, feature-major memory.
     """
-    _vector(values, "values", layout.c.nnz, None, "the pattern has nnz")
+    values = _vector(values, "values", layout.c.nnz, None, "the pattern has nnz")
     dtype = values.dtype
-    _activations(dy, "dy", layout.c.n_rows, dtype)
+    dy = _activations(dy, "dy", layout.c.n_rows, dtype)
     cdef int64_t batch = dy.shape[0], lddy = _ld(dy)
     dx = _empty(batch, layout.c.n_cols, dtype)
     cdef const void *v = cnp.PyArray_DATA(values)
@@ -183,8 +181,7 @@ def spmm_t(Layout layout not None, values, dy):
 
 
 cdef object _real_array(object a, str name):
-    if not isinstance(a, np.ndarray):
-        raise TypeError(f"{name} is a {type(a).__name__}, expected a numpy.ndarray")
+    a = _plain_array(a, name)
     if a.dtype != np.float32 and a.dtype != np.float64:
         raise TypeError(f"{name} has dtype {a.dtype}, expected float32 or float64")
     return a
@@ -202,9 +199,10 @@ def sddmm(Layout layout not None, a, x):
     x : ndarray (batch, n_in)
         Same dtype, feature-major memory.
     """
-    dtype = _real_array(a, "a").dtype
+    a = _real_array(a, "a")
+    dtype = a.dtype
     _activations(a, "a", layout.c.n_rows, dtype)
-    _activations(x, "x", layout.c.n_cols, dtype)
+    x = _activations(x, "x", layout.c.n_cols, dtype)
     _check_batch(a, "a", x, "x")
     cdef int64_t batch = a.shape[0], lda = _ld(a), ldx = _ld(x)
     out = _empty_1d(layout.c.nnz, dtype)
@@ -240,10 +238,10 @@ def spmm_backward(Layout layout not None, values, dy, x):
     x : ndarray (batch, n_in)
         Same dtype, feature-major memory.
     """
-    _vector(values, "values", layout.c.nnz, None, "the pattern has nnz")
+    values = _vector(values, "values", layout.c.nnz, None, "the pattern has nnz")
     dtype = values.dtype
-    _activations(dy, "dy", layout.c.n_rows, dtype)
-    _activations(x, "x", layout.c.n_cols, dtype)
+    dy = _activations(dy, "dy", layout.c.n_rows, dtype)
+    x = _activations(x, "x", layout.c.n_cols, dtype)
     _check_batch(dy, "dy", x, "x")
     cdef int64_t batch = dy.shape[0], lddy = _ld(dy), ldx = _ld(x)
     dx = _empty(batch, layout.c.n_cols, dtype)
@@ -283,7 +281,8 @@ def activation_backward(int activation, y, dy):
     """
     if activation not in (0, 1):
         raise ValueError(f"activation is {activation}, expected 0 (none) or 1 (ReLU)")
-    dtype = _real_array(dy, "dy").dtype
+    dy = _real_array(dy, "dy")
+    dtype = dy.dtype
     if dy.ndim != 2:
         raise ValueError(f"dy has shape {dy.shape}, expected (batch, n)")
     cdef int64_t batch = dy.shape[0], n = dy.shape[1]
@@ -291,7 +290,7 @@ def activation_backward(int activation, y, dy):
     cdef const void *yp = NULL
     cdef int64_t ldy = 0, lddy = _ld(dy)
     if activation != 0:
-        _activations(y, "y", n, dtype)
+        y = _activations(y, "y", n, dtype)
         _check_batch(y, "y", dy, "dy")
         yp = cnp.PyArray_DATA(y)
         ldy = _ld(y)
@@ -317,7 +316,7 @@ def activation_backward(int activation, y, dy):
 
 cdef object _in_place(object a, str name, object like, bint write):
     """a, checked to have the dtype, shape and memory order of `like`."""
-    _real_array(a, name)
+    a = _real_array(a, name)
     if a.dtype != like.dtype:
         raise TypeError(f"{name} has dtype {a.dtype}, values have {like.dtype}")
     if a.shape != like.shape:
@@ -331,6 +330,17 @@ cdef object _in_place(object a, str name, object like, bint write):
     if write and not a.flags.writeable:
         raise ValueError(f"{name} is read-only, it is updated in place")
     return a
+
+
+cdef object _check_apart(dict arrays):
+    """The kernels read and write element by element: no two may share memory."""
+    cdef list ends = sorted([
+        (<uintptr_t> cnp.PyArray_DATA(a), a.nbytes, name)
+        for name, a in arrays.items() if a is not None and a.size
+    ])
+    for (start, n_bytes, name), (following, _, other) in zip(ends, ends[1:]):
+        if following < start + n_bytes:
+            raise ValueError(f"{name} and {other} share memory, pass separate arrays")
 
 
 def sgd(values, grad, momentum, double lr, double mu=0.0, double weight_decay=0.0,
@@ -347,12 +357,14 @@ def sgd(values, grad, momentum, double lr, double mu=0.0, double weight_decay=0.
     momentum : ndarray or None
         Same shape; None exactly when mu is 0.
     """
+    values = _real_array(values, "values")
     _in_place(values, "values", values, True)
-    _in_place(grad, "grad", values, False)
+    grad = _in_place(grad, "grad", values, False)
     if momentum is not None:
-        _in_place(momentum, "momentum", values, True)
+        momentum = _in_place(momentum, "momentum", values, True)
     elif mu != 0:
         raise ValueError(f"mu is {mu} and momentum is None, expected an array")
+    _check_apart({"values": values, "grad": grad, "momentum": momentum})
     cdef int64_t n = values.size
     cdef void *v = cnp.PyArray_DATA(values)
     cdef const void *g = cnp.PyArray_DATA(grad)
@@ -380,10 +392,12 @@ def adam(values, grad, m, v, double lr, double beta1, double beta2, double eps,
     bias1, bias2 : float
         1 - beta1^t and 1 - beta2^t at step t = 1, 2, ...
     """
+    values = _real_array(values, "values")
     _in_place(values, "values", values, True)
-    _in_place(grad, "grad", values, False)
-    _in_place(m, "m", values, True)
-    _in_place(v, "v", values, True)
+    grad = _in_place(grad, "grad", values, False)
+    m = _in_place(m, "m", values, True)
+    v = _in_place(v, "v", values, True)
+    _check_apart({"values": values, "grad": grad, "m": m, "v": v})
     if not (bias1 > 0 and bias2 > 0):
         raise ValueError(f"bias1 and bias2 are {bias1} and {bias2}, expected > 0")
     cdef int64_t n = values.size
@@ -438,13 +452,17 @@ def get_num_threads():
     return snn_get_num_threads()
 
 
+cdef int _MAX_THREADS = 4096  # as for OMP_NUM_THREADS; the run time aborts on failure
+
+
 def set_num_threads(n):
     """Sets the number of threads; None restores the default."""
-    cdef int count = 0
+    count = 0
     if n is not None:
-        count = n
-        if count < 1:
-            raise ValueError(f"number of threads is {n}, expected at least 1 or None")
+        count = operator.index(n)
+        if not 1 <= count <= _MAX_THREADS:
+            raise ValueError(
+                f"number of threads is {n}, expected 1 to {_MAX_THREADS} or None")
     snn_set_num_threads(count)
 
 

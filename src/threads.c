@@ -26,7 +26,12 @@ static int forked; /* this process is a fork: the threads stayed with its parent
 
 #ifdef _OPENMP
 
+/* Of more threads than these and the processors a product takes no notice: the run time
+ * ends the process when the system refuses it one. */
+enum { THREADS_WITHOUT_PROCESSORS = 64 };
+
 static int usual_count; /* cached default, 0: not yet looked up */
+static int most_count;  /* cached bound, the same */
 
 static int env_threads(void)
 {
@@ -86,6 +91,18 @@ static int usual(void)
     return n;
 }
 
+static int most(void)
+{
+    int n = __atomic_load_n(&most_count, __ATOMIC_RELAXED);
+    if (n == 0) {
+        n = processors();
+        if (n < THREADS_WITHOUT_PROCESSORS)
+            n = THREADS_WITHOUT_PROCESSORS;
+        __atomic_store_n(&most_count, n, __ATOMIC_RELAXED);
+    }
+    return n;
+}
+
 int snn_has_openmp(void) { return 1; }
 
 int snn_get_num_threads(void)
@@ -108,6 +125,8 @@ void snn_parallel(int n_threads, void (*task)(void *context, int thread), void *
 
 #else
 
+static int most(void) { return 1; }
+
 int snn_has_openmp(void) { return 0; }
 
 int snn_get_num_threads(void) { return 1; }
@@ -129,7 +148,7 @@ void snn_after_fork_in_child(void) { __atomic_store_n(&forked, 1, __ATOMIC_RELAX
 
 int snn_threads_for(double work)
 {
-    const int n = snn_get_num_threads();
+    const int wanted = snn_get_num_threads(), n = wanted < most() ? wanted : most();
     const double useful = work / WORK_PER_THREAD;
     return useful < 2 ? 1 : useful < n ? (int)useful : n;
 }

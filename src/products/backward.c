@@ -34,9 +34,10 @@ static int64_t chunk_rows(const kernels *k, const snn_layout *w)
 {
     const int64_t in_cache =
         CHUNK_BYTES / (panel_width(k) * (int64_t)sizeof(real));
-    const double density = (double)w->nnz / ((double)w->n_rows * (double)w->n_cols);
-    const double wanted = (double)CHUNK_ENTRIES / (density + 1e-30);
-    if (wanted >= (double)w->n_rows)
+    /* CHUNK_ENTRIES over the density; without rows or nonzeros, infinite or no number */
+    const double positions = (double)w->n_rows * (double)w->n_cols;
+    const double wanted = (double)CHUNK_ENTRIES * positions / (double)w->nnz;
+    if (!(wanted < (double)w->n_rows))
         return w->n_rows;
     return min64(max64(in_cache, (int64_t)wanted), w->n_rows);
 }
