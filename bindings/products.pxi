@@ -462,7 +462,8 @@ def set_num_threads(n):
         count = operator.index(n)
         if not 1 <= count <= _MAX_THREADS:
             raise ValueError(
-                f"number of threads is {n}, expected 1 to {_MAX_THREADS} or None")
+                f"number of threads is {n}, expected at least 1 (at most "
+                f"{_MAX_THREADS}) or None")
     snn_set_num_threads(count)
 
 

@@ -92,9 +92,21 @@ class Node:
 
 @final
 class Leaf:
-    """A variable: gradients end here, and ``backward`` accumulates into ``grad``."""
+    """A variable: gradients end here, and ``backward`` accumulates into ``grad``.
 
-    __slots__ = ("__weakref__", "activation", "dtype", "grad", "id", "shape")
+    ``replaced`` says that the variable has another array now, so that nobody would see
+    a gradient that ends here.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "activation",
+        "dtype",
+        "grad",
+        "id",
+        "replaced",
+        "shape",
+    )
 
     parents: tuple[Any, ...] = ()
 
@@ -105,6 +117,7 @@ class Leaf:
         self.dtype = dtype
         self.activation = activation
         self.grad: Tensor | None = None
+        self.replaced = False
         self.id = next_id()
 
 

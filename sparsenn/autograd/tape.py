@@ -78,6 +78,12 @@ def _sweep(
                     "recorded; compute it with grad(..., create_graph=True), or call "
                     ".detach() on it to make it a constant"
                 )
+            if type(node) is Leaf and node.replaced:
+                raise RuntimeError(
+                    f"a variable of shape {node.shape} was replaced after this graph "
+                    "was recorded (its pattern changed, or it took another array); "
+                    "compute the output again, or call backward before the change"
+                )
             continue
         g = grads[node] if node in kept else grads.pop(node)
         parents = node.parents

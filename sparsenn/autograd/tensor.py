@@ -290,9 +290,19 @@ class Tensor:
         self._cell[0] += 1
         # What shares the former memory goes its own way; versions only grow.
         self._cell = [self._cell[0]]
+        self.retire_()
         self._node = None
         self.requires_grad = variable
         return self
+
+    def retire_(self) -> None:
+        """Say that another variable takes this one's place.
+
+        Graphs recorded before then raise instead of leaving their gradient where
+        nobody looks.
+        """
+        if type(self._node) is Leaf:
+            self._node.replaced = True
 
     def detach(self) -> Tensor:
         """Return a constant that shares this tensor's memory."""

@@ -79,8 +79,10 @@ class Optimizer(ABC):
                     f"gradient of shape {gradient.shape} for values of shape "
                     f"{values.data.shape}; was the pattern changed after backward()?"
                 )
-            if not gradient.flags.c_contiguous:
-                gradient = np.ascontiguousarray(gradient)
+            if gradient.strides != values.data.strides:
+                ordered = np.empty_like(values.data)
+                np.copyto(ordered, gradient)
+                gradient = ordered
             self._update(values.data, gradient, self.state(param))
             values.touch()
 

@@ -64,7 +64,10 @@ class SparseParameter:
         self.set(pattern, values)
 
     def set(self, pattern: SparsePattern, values: np.ndarray | Tensor) -> None:
-        """Replaces pattern and values together; the gradient is forgotten."""
+        """Replaces pattern and values together; the gradient is forgotten.
+
+        Going backward through a graph that was recorded before then raises.
+        """
         data = values.data if isinstance(values, Tensor) else np.asarray(values)
         if data.dtype not in (np.float32, np.float64):
             raise TypeError(f"values must be float32 or float64, got {data.dtype}")
@@ -72,8 +75,11 @@ class SparseParameter:
             raise ValueError(
                 f"values have shape {data.shape}, the pattern has nnz={pattern.nnz}"
             )
+        former: Tensor | None = getattr(self, "values", None)
+        if former is not None:
+            former.retire_()
         self._pattern = pattern
-        self.values = Tensor(np.ascontiguousarray(data), requires_grad=True)
+        self.values: Tensor = Tensor(np.ascontiguousarray(data), requires_grad=True)
 
     def replace(self, change: TopologyChange, values: np.ndarray | None = None) -> None:
         """Moves to the new pattern of a change.
