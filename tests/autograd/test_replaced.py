@@ -40,7 +40,7 @@ def test_a_first_layer_raises_although_its_values_are_not_saved():
 
 
 def test_gradients_that_were_there_follow_the_change():
-    model, updater, loss = _network()
+    _, updater, loss = _network()
     loss().backward()
     first = [p.values.grad.data.copy() for p in updater.params]
     changes = updater.update(0.3)
