@@ -20,7 +20,7 @@ finally:
     for _name in _ours:
         del os.environ[_name]
 
-__all__ = ["get_num_threads", "set_isa", "set_num_threads", "show_config"]
+__all__ = ["describe", "get_num_threads", "set_isa", "set_num_threads", "show_config"]
 
 
 def set_num_threads(n: int | None) -> None:
@@ -55,7 +55,7 @@ def set_isa(name: str) -> None:
     Parameters
     ----------
     name : str
-        One of the names that `show_config` lists, such as ``"x86_64_v3"``.
+        One of the ``available_isas`` of `describe`, such as ``"x86_64_v3"``.
 
     Raises
     ------
@@ -65,7 +65,15 @@ def set_isa(name: str) -> None:
     _core.set_isa(name)
 
 
-def show_config() -> dict[str, str | int | bool | tuple[str, ...]]:
+def show_config() -> None:
+    """Print what the compiled core runs on; see `describe`."""
+    for name, value in describe().items():
+        if isinstance(value, tuple):
+            value = ", ".join(value) or "none found"
+        print(f"{name:15} {value}")
+
+
+def describe() -> dict[str, str | int | bool | tuple[str, ...]]:
     """Return what the compiled core runs on.
 
     Returns

@@ -37,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
         "python": platform.python_version(),
         "numpy": numpy.__version__,
         "scipy": scipy.__version__,
-        **sparsenn.show_config(),
+        **sparsenn.config.describe(),
         "SPARSENN_DATA": os.environ.get("SPARSENN_DATA"),
         "SPARSENN_ISA": os.environ.get("SPARSENN_ISA"),
     }

@@ -27,8 +27,8 @@ class RunDirectory:
         self.history = self.path / "history.json"
 
     def holds_run(self) -> bool:
-        """Whether a run was begun here."""
-        return any(path.exists() for path in self._own())
+        """Whether a run got as far as something worth keeping: not only settings."""
+        return any(path.exists() for path in self._own() if path != self.config)
 
     def check_new(self) -> None:
         """UsageError if a new run cannot be put here."""

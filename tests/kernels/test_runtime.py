@@ -78,8 +78,11 @@ def test_default_threads() -> None:
     assert 1 <= int(usual) <= (os.cpu_count() or 1)
 
 
-def test_show_config() -> None:
-    shown = config.show_config()
+def test_show_config(capsys: pytest.CaptureFixture[str]) -> None:
+    config.show_config()
+    printed = capsys.readouterr().out
+    shown = config.describe()
+    assert [line.split()[0] for line in printed.splitlines()] == list(shown)
     assert shown["isa"] in shown["available_isas"]
     assert shown["num_threads"] >= 1
     assert all(isinstance(name, str) for name in shown["blas"])

@@ -21,7 +21,7 @@ layer = nn.Linear(100, 50, density=0.1, seed=0)
 y = layer(np.ones((8, 100), np.float32))
 y.sum().backward()
 assert layer.weight.grad.shape == (500,)
-assert snn.show_config()["openmp"] is False
+assert snn.config.describe()["openmp"] is False
 PY
 venv/bin/sparsenn --help >/dev/null
 echo "installed and usable without OpenMP"
