@@ -134,3 +134,43 @@ cdef extern from "sparsenn.h" nogil:
     int snn_select_f64(
         int64_t n, const double *scores, int64_t k, int largest, const int64_t *rank,
         uint8_t *mask)
+
+    # sparse inputs
+    ctypedef struct snn_column_index:
+        int32_t n_rows
+        int32_t n_cols
+        int32_t row_bytes
+        const snn_layout *layout
+        const int32_t *start
+        const void *rows
+        const int32_t *slots
+
+    ctypedef struct snn_batch_columns:
+        int32_t batch
+        int32_t n_columns
+        const int32_t *columns
+        const int32_t *start
+        const int32_t *samples
+
+    void snn_index_columns(
+        const snn_layout *layout, int32_t row_bytes, int32_t *start, void *rows,
+        int32_t *slots)
+    int snn_sort_batch(
+        int32_t batch, int32_t n_cols, const int32_t *indptr, const int32_t *indices,
+        int32_t *columns, int32_t *start, int32_t *samples, int32_t *source,
+        int32_t *n_columns)
+    int snn_batch_check(
+        int32_t batch, int32_t n_cols, int64_t n_indices, const int32_t *indptr,
+        const int32_t *indices, int64_t *at)
+    int snn_sparse_input_f32(
+        const snn_column_index *w, const snn_batch_columns *b, const float *values,
+        const float *x, const float *bias, int activation, float *y, int64_t ldy)
+    int snn_sparse_input_f64(
+        const snn_column_index *w, const snn_batch_columns *b, const double *values,
+        const double *x, const double *bias, int activation, double *y, int64_t ldy)
+    int snn_sparse_input_grad_f32(
+        const snn_column_index *w, const snn_batch_columns *b, const float *x,
+        const float *dy, int64_t lddy, float *dvalues)
+    int snn_sparse_input_grad_f64(
+        const snn_column_index *w, const snn_batch_columns *b, const double *x,
+        const double *dy, int64_t lddy, double *dvalues)

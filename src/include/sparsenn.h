@@ -187,6 +187,62 @@ int snn_select_f32(int64_t n, const float *scores, int64_t k, int largest,
 int snn_select_f64(int64_t n, const double *scores, int64_t k, int largest,
                    const int64_t *rank, uint8_t *mask);
 
+/* ------------------------------------------------------------------ sparse inputs */
+/* A batch given as CSR meets the columns of W that occur in it, and no others. */
+
+/* The connections of W by column: those of column j are the entries start[j] ..
+ * start[j + 1], in the order of their rows; entry e is at row rows[e], in slots[e] of the
+ * values. Three kinds:
+ *   slots and layout given: an index of the values of that layout;
+ *   both NULL: the values are stored by column, and entry e is slot e;
+ *   start NULL too: W is full, row-major, and there are no arrays. */
+typedef struct snn_column_index {
+    int32_t n_rows, n_cols;
+    int32_t row_bytes; /* 1, 2 (unsigned) or 4 (signed) */
+    const snn_layout *layout;
+    const int32_t *start; /* n_cols + 1 */
+    const void *rows;     /* nnz */
+    const int32_t *slots; /* nnz */
+} snn_column_index;
+
+/* A CSR batch by column: the nonzeros of columns[u] are start[u] .. start[u + 1], in the
+ * order of their samples. Distinct columns ascend; an entry given twice counts twice. */
+typedef struct snn_batch_columns {
+    int32_t batch, n_columns;
+    const int32_t *columns; /* n_columns */
+    const int32_t *start;   /* n_columns + 1 */
+    const int32_t *samples; /* nnz */
+} snn_batch_columns;
+
+/* start (n_cols + 1), rows and slots (nnz each) of a layout. O(nnz + n_cols). */
+void snn_index_columns(const snn_layout *layout, int32_t row_bytes, int32_t *start,
+                       void *rows, int32_t *slots);
+
+/* Sorts a CSR batch by column: source[k] is the CSR entry of nonzero k. indptr and indices
+ * are checked by the caller, sorted or not. columns and samples hold nnz entries, start
+ * nnz + 1. SNN_NO_MEMORY if there is none for the sort. O(nnz), whatever n_cols. */
+int snn_sort_batch(int32_t batch, int32_t n_cols, const int32_t *indptr,
+                   const int32_t *indices, int32_t *columns, int32_t *start,
+                   int32_t *samples, int32_t *source, int32_t *n_columns);
+
+/* What is wrong with the arrays of a CSR batch: SNN_VALID, or the first violation. Columns
+ * need no order, and there may be more indices than indptr[batch] says. */
+int snn_batch_check(int32_t batch, int32_t n_cols, int64_t n_indices, const int32_t *indptr,
+                    const int32_t *indices, int64_t *at);
+
+#define SNN_DECLARE_SPARSE_INPUT(real, suffix)                                             \
+    /* y = act(W x + bias), x the values of the batch's nonzeros; bias may be NULL */       \
+    int snn_sparse_input_##suffix(const snn_column_index *w, const snn_batch_columns *b,   \
+                                  const real *values, const real *x, const real *bias,     \
+                                  int activation, real *y, int64_t ldy);                   \
+    /* dvalues[k] = sum_b dy[row(k), b] x[col(k), b], 0 where the column does not occur */  \
+    int snn_sparse_input_grad_##suffix(const snn_column_index *w,                          \
+                                       const snn_batch_columns *b, const real *x,          \
+                                       const real *dy, int64_t lddy, real *dvalues);
+
+SNN_DECLARE_SPARSE_INPUT(float, f32)
+SNN_DECLARE_SPARSE_INPUT(double, f64)
+
 #ifdef __cplusplus
 }
 #endif

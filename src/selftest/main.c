@@ -31,6 +31,7 @@ int main(void)
         printf("%-10s %s\n", isa, here ? "WRONG" : "ok");
         wrong += here;
     }
+    wrong += selftest_sparse_input_f32() + selftest_sparse_input_f64();
     if (snn_set_isa("no such set") != SNN_BAD_ARGUMENT) {
         printf("an unknown instruction set was accepted\n");
         wrong++;

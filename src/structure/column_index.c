@@ -1,0 +1,47 @@
+/* The connections of a layout by column: a counting sort of the slots. Within a column
+ * block the slots lie in the order of the rows, so each column's rows come sorted. */
+#include "sparsenn.h"
+
+#include <string.h>
+
+static inline int64_t column_of(const snn_layout *w, int64_t base, int64_t k) {
+    if (w->index_bytes == 1) return base + ((const uint8_t *)w->columns)[k];
+    if (w->index_bytes == 2) return base + ((const uint16_t *)w->columns)[k];
+    return base + ((const int32_t *)w->columns)[k];
+}
+
+static inline void put_row(void *rows, int32_t row_bytes, int64_t e, int64_t row) {
+    if (row_bytes == 1)
+        ((uint8_t *)rows)[e] = (uint8_t)row;
+    else if (row_bytes == 2)
+        ((uint16_t *)rows)[e] = (uint16_t)row;
+    else
+        ((int32_t *)rows)[e] = (int32_t)row;
+}
+
+void snn_index_columns(const snn_layout *w, int32_t row_bytes, int32_t *restrict start,
+                       void *restrict rows, int32_t *restrict slots) {
+    const int64_t n_rows = w->n_rows, n_cols = w->n_cols;
+    memset(start, 0, ((size_t)n_cols + 1) * sizeof *start);
+    for (int64_t b = 0; b < w->n_blocks; b++) {
+        const int64_t base = b * w->block_width;
+        for (int64_t k = w->indptr[b * n_rows]; k < w->indptr[(b + 1) * n_rows]; k++)
+            start[column_of(w, base, k) + 1]++;
+    }
+    for (int64_t j = 0; j < n_cols; j++) start[j + 1] += start[j];
+
+    /* start[j] serves as the cursor of column j and so ends one column too far. */
+    for (int64_t b = 0; b < w->n_blocks; b++) {
+        const int64_t base = b * w->block_width;
+        const int32_t *indptr = w->indptr + b * n_rows;
+        for (int64_t i = 0; i < n_rows; i++) {
+            for (int64_t k = indptr[i]; k < indptr[i + 1]; k++) {
+                const int64_t at = start[column_of(w, base, k)]++;
+                put_row(rows, row_bytes, at, i);
+                slots[at] = (int32_t)k;
+            }
+        }
+    }
+    for (int64_t j = n_cols; j > 0; j--) start[j] = start[j - 1];
+    start[0] = 0;
+}
