@@ -94,5 +94,10 @@ def layouts(draw: st.DrawFn) -> tuple[_core.Layout, Csr]:
 
 
 def patterns() -> st.SearchStrategy[SparsePattern]:
-    """A SparsePattern of any density, in its own choice of layout."""
-    return csr_patterns().map(lambda csr: SparsePattern(*csr))
+    """A SparsePattern of any density, in its own choice of layout or by column."""
+
+    def store(csr: Csr, by_column: bool) -> SparsePattern:
+        pattern = SparsePattern(*csr)
+        return pattern.stored_by_column() if by_column else pattern
+
+    return st.builds(store, csr_patterns(), st.booleans())

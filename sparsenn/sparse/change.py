@@ -142,7 +142,7 @@ def change_pattern(
         as_int32(added_indptr, "added indptr"),
         as_int32(added_indices, "added indices"),
     )
-    new, order = pattern_and_order(old.shape, indptr, indices)
+    new, order = pattern_and_order(old.shape, indptr, indices, old.by_column)
     if order is not None:
         source = source[order]
     # A newborn's source is -1: it looks up the last entry, which is -1 again.

@@ -37,6 +37,9 @@ class SparsePattern:
     A full pattern (nnz = n_rows * n_cols) stores nothing, its layout is None, and its
     slots are in row-major order: aligned values reshaped are the dense matrix.
 
+    A weight that meets sparse batches may be stored by column instead
+    (`stored_by_column`): its layout is then that of the transpose.
+
     Patterns are compared by identity: two arrays belong together if they are aligned
     with the same object.
 
@@ -63,11 +66,13 @@ class SparsePattern:
     larger than the layout itself. Keep the result where you need it twice.
     """
 
-    __slots__ = ("__weakref__", "_layout", "_nnz", "_shape")
+    __slots__ = ("__weakref__", "_by_column", "_index", "_layout", "_nnz", "_shape")
 
     _shape: tuple[int, int]
     _nnz: int
     _layout: _core.Layout | None
+    _by_column: bool
+    _index: _core.ColumnIndex | None
 
     def __init__(
         self, shape: tuple[int, int], indptr: ArrayLike, indices: ArrayLike
@@ -78,7 +83,11 @@ class SparsePattern:
         self._store(shape, as_int32(indptr, "indptr"), as_int32(indices, "indices"))
 
     def _store(
-        self, shape: tuple[int, int], indptr: Index, indices: Index
+        self,
+        shape: tuple[int, int],
+        indptr: Index,
+        indices: Index,
+        by_column: bool = False,
     ) -> Index | None:
         """Check canonical CSR arrays and keep them as a layout.
 
@@ -89,6 +98,14 @@ class SparsePattern:
             _core.csr_check(shape, indptr, indices)
             self._set(shape, nnz, None)
             return None
+        if by_column and shape[0]:
+            start, rows, source = _core.csr_transpose(shape, indptr, indices)
+            transposed = shape[1], shape[0]
+            layout, _ = _core.csr_to_layout(
+                transposed, start, rows, shape[0], choose_index_bytes(shape[0])
+            )
+            self._set(shape, nnz, layout, True)
+            return source
         width = choose_block_width(shape, nnz)
         layout, order = _core.csr_to_layout(
             shape, indptr, indices, width, choose_index_bytes(width)
@@ -97,11 +114,17 @@ class SparsePattern:
         return None if layout.n_blocks <= 1 else order
 
     def _set(
-        self, shape: tuple[int, int], nnz: int, layout: _core.Layout | None
+        self,
+        shape: tuple[int, int],
+        nnz: int,
+        layout: _core.Layout | None,
+        by_column: bool = False,
     ) -> None:
         object.__setattr__(self, "_shape", shape)
         object.__setattr__(self, "_nnz", nnz)
         object.__setattr__(self, "_layout", layout)
+        object.__setattr__(self, "_by_column", by_column)
+        object.__setattr__(self, "_index", None)
 
     # ------------------------------------------------------------ constructors
 
@@ -233,13 +256,49 @@ class SparsePattern:
 
     @property
     def layout(self) -> _core.Layout | None:
-        """How the positions are stored, for the kernels; None if full."""
+        """How the positions are stored, for the kernels; None if full.
+
+        If `by_column`, the layout of the transpose in one block.
+        """
         return self._layout
 
     @property
+    def by_column(self) -> bool:
+        """True if the slots are ordered by column and then row."""
+        return self._by_column
+
+    @property
     def nbytes(self) -> int:
-        """Bytes that the positions take; 0 if full."""
-        return 0 if self._layout is None else self._layout.nbytes
+        """Bytes that the positions take, the column index included; 0 if full."""
+        index = 0 if self._index is None else self._index.nbytes
+        return index + (0 if self._layout is None else self._layout.nbytes)
+
+    def column_index(self) -> _core.ColumnIndex:
+        """Where each column's connections are, for sparse batches.
+
+        Costs nothing if the pattern is full or stored by column. Otherwise made at the
+        first call, in O(nnz), and kept: six bytes a connection (eight above 65,536
+        rows, five up to 256) and four a column, counted by `nbytes`.
+        """
+        if self._index is None:
+            if self._layout is None:
+                index = _core.ColumnIndex(shape=self._shape)
+            else:
+                index = _core.ColumnIndex(self._layout, transposed=self._by_column)
+            object.__setattr__(self, "_index", index)
+        assert self._index is not None
+        return self._index
+
+    def stored_by_column(self) -> SparsePattern:
+        """The same positions in the storage order that sparse batches like best.
+
+        A sparse batch then reads and writes only the values of its own columns, which
+        lie together. Patterns that follow by `with_changes` keep this order. A full
+        pattern, and one without rows, is returned as it is.
+        """
+        if self._by_column or self._layout is None or not self._shape[0]:
+            return self
+        return pattern_and_order(self._shape, *self.csr(), by_column=True)[0]
 
     # ------------------------------------------------------------ positions
 
@@ -252,10 +311,18 @@ class SparsePattern:
         if self._layout is None:
             n_rows, n_cols = self._shape
             return self.indptr, np.tile(np.arange(n_cols, dtype=np.int32), n_rows)
-        if self._is_canonical and self._layout.index_bytes == 4:
+        if self._by_column:
+            return self._transposed()[:2]
+        if self.is_canonical and self._layout.index_bytes == 4:
             return self._layout.indptr, self._layout.columns
         indptr, indices, _ = _core.layout_to_csr(self._layout)
         return indptr, indices
+
+    def _transposed(self) -> tuple[Index, Index, Index]:
+        """Canonical (indptr, indices) and slots of a pattern stored by column."""
+        assert self._layout is not None
+        rows = self._layout.columns.astype(np.int32, copy=False)
+        return _core.csr_transpose(self._layout.shape, self._layout.indptr, rows)
 
     @property
     def indptr(self) -> Index:
@@ -263,6 +330,8 @@ class SparsePattern:
         layout, n_rows = self._layout, self._shape[0]
         if layout is None:
             counts = np.full(n_rows, self._shape[1], np.int32)
+        elif self._by_column:
+            counts = np.bincount(layout.columns, minlength=n_rows).astype(np.int32)
         else:
             segments = np.diff(layout.indptr).reshape(layout.n_blocks, n_rows)
             counts = segments.sum(axis=0, dtype=np.int32)
@@ -278,7 +347,8 @@ class SparsePattern:
     def positions(self) -> tuple[Index, Index]:
         """Rows and columns of the slots, int32, each of shape (nnz,), storage order."""
         if self._layout is not None:
-            return _core.layout_positions(self._layout)
+            first, second = _core.layout_positions(self._layout)
+            return (second, first) if self._by_column else (first, second)
         n_rows, n_cols = self._shape
         rows = np.repeat(np.arange(n_rows, dtype=np.int32), n_cols)
         return rows, np.tile(np.arange(n_cols, dtype=np.int32), n_rows)
@@ -287,7 +357,7 @@ class SparsePattern:
         """Row * n_cols + column of the slots, shape (nnz,), in storage order."""
         if self._layout is None:
             return np.arange(self._nnz, dtype=np.int64)
-        rows, cols = _core.layout_positions(self._layout)
+        rows, cols = self.positions()
         ranks = rows.astype(np.int64)
         ranks *= self._shape[1]
         ranks += cols
@@ -309,28 +379,31 @@ class SparsePattern:
     # ------------------------------------------------------------ storage order
 
     @property
-    def _is_canonical(self) -> bool:
+    def is_canonical(self) -> bool:
         """True if the storage order is the canonical one."""
-        return self._layout is None or self._layout.n_blocks <= 1
+        layout = self._layout
+        return layout is None or (layout.n_blocks <= 1 and not self._by_column)
 
     def canonical_slots(self) -> Index:
         """Slot of each canonical entry, int32, shape (nnz,)."""
         layout = self._layout
-        if layout is None or layout.n_blocks <= 1:
+        if layout is None or self.is_canonical:
             return np.arange(self._nnz, dtype=np.int32)
+        if self._by_column:
+            return self._transposed()[2]
         return _core.layout_to_csr(layout)[2]
 
     def to_canonical(self, values: NDArray[Any]) -> NDArray[Any]:
         """Copy of aligned values, shape (..., nnz), in canonical order."""
         values = self._aligned(values)
-        if self._is_canonical:
+        if self.is_canonical:
             return values.copy()
         return np.take(values, self.canonical_slots(), axis=-1)
 
     def from_canonical(self, values: NDArray[Any]) -> NDArray[Any]:
         """Copy of values in canonical order, shape (..., nnz), in storage order."""
         values = self._aligned(values)
-        if self._is_canonical:
+        if self.is_canonical:
             return values.copy()
         stored = np.empty_like(values, order="C")
         stored[..., self.canonical_slots()] = values
@@ -405,6 +478,8 @@ class SparsePattern:
         # Rebuilt through a constructor, so what was unpickled has been checked.
         if self.is_full:
             return SparsePattern.full, (self._shape,)
+        if self._by_column:
+            return _stored_by_column, (self._shape, *self.csr())
         return SparsePattern, (self._shape, *self.csr())
 
     def __repr__(self) -> str:
@@ -413,6 +488,7 @@ class SparsePattern:
             stored = "full"
         else:
             stored = f"density={self.density:.3g}, {self.nbytes:,} bytes"
+            stored += ", by column" if self._by_column else ""
         return f"SparsePattern({n_rows} x {n_cols}, nnz={self._nnz:,}, {stored})"
 
 
@@ -429,14 +505,20 @@ def as_shape(shape: tuple[int, ...]) -> tuple[int, int]:
 
 
 def pattern_and_order(
-    shape: tuple[int, int], indptr: Index, indices: Index
+    shape: tuple[int, int], indptr: Index, indices: Index, by_column: bool = False
 ) -> tuple[SparsePattern, Index | None]:
     """A pattern and the canonical index of each of its slots (None: the slot itself).
 
     For callers that move values along, at less cost than `from_canonical` afterwards.
     """
     pattern = SparsePattern.__new__(SparsePattern)
-    return pattern, pattern._store(shape, indptr, indices)
+    return pattern, pattern._store(shape, indptr, indices, by_column)
+
+
+def _stored_by_column(
+    shape: tuple[int, int], indptr: Index, indices: Index
+) -> SparsePattern:
+    return SparsePattern(shape, indptr, indices).stored_by_column()
 
 
 def _check_nnz(nnz: int) -> None:

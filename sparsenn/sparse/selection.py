@@ -54,8 +54,7 @@ def smallest(
 
 def tie_ranks(pattern: SparsePattern) -> NDArray[np.int64] | None:
     """What decides among equal scores: the ranks; None if the slots are in order."""
-    layout = pattern.layout
-    return None if layout is None or layout.n_blocks <= 1 else pattern.ranks()
+    return None if pattern.is_canonical else pattern.ranks()
 
 
 def _select(
