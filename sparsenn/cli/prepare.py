@@ -115,6 +115,7 @@ def _build(config: Config, data: Any, arch: str) -> Prepared:
         activation=settings["activation"],
         dropout=settings["dropout"],
         input_rms=_input_rms(data, settings["scale"]),
+        sparse_input=data.is_sparse,
         seed=settings["seed"],
         dtype=np.dtype(settings["dtype"]),
     )

@@ -389,6 +389,8 @@ def fill(
             name = f"{prefix}.{attribute}" if prefix else attribute
             if isinstance(parameter, SparseParameter):
                 pattern = patterns[name]
+                if parameter.pattern.by_column:
+                    pattern = pattern.stored_by_column()
                 values = pattern.from_canonical(arrays[f"{name}.values"])
                 dtype = parameter.dtype if keep_dtype else values.dtype
                 parameter.set(pattern, values.astype(dtype))

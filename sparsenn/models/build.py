@@ -39,6 +39,7 @@ def build(
     activation: str = "relu",
     dropout: float = 0.0,
     input_rms: float = 1.0,
+    sparse_input: bool = False,
     seed: int | np.random.Generator | None = None,
     dtype: Any = np.float32,
 ) -> nn.Sequential:
@@ -50,7 +51,7 @@ def build(
         Sizes joined by dashes.
     n_features, n_classes : int
         Of the data; they must be the first and the last size.
-    density, init, keep_dense, activation, dropout, input_rms, seed, dtype
+    density, init, keep_dense, activation, dropout, input_rms, sparse_input, seed, dtype
         As for :func:`mlp`.
 
     Raises
@@ -76,6 +77,7 @@ def build(
         activation=activation,
         dropout=dropout,
         input_rms=input_rms,
+        sparse_input=sparse_input,
         seed=seed,
         dtype=dtype,
     )

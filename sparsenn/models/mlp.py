@@ -34,6 +34,7 @@ def mlp(
     activation: str = "relu",
     dropout: float = 0.0,
     input_rms: float = 1.0,
+    sparse_input: bool = False,
     seed: int | np.random.Generator | None = None,
     dtype: Any = np.float32,
 ) -> nn.Sequential:
@@ -57,6 +58,8 @@ def mlp(
         Root mean square of an input feature (:meth:`sparsenn.data.Scaling.rms`). The
         first layer's initial values are divided by it, so that its neurons start with
         the variance that He's initialisation gives to those of the other layers.
+    sparse_input : bool
+        Whether the batches are sparse, see :class:`sparsenn.nn.Linear`.
     seed : int, Generator or None
         Of connections, values and dropout; layers differ by their number.
     dtype : float32 or float64
@@ -94,6 +97,7 @@ def mlp(
                 seed=seed,
                 number=number,
                 dtype=dtype,
+                sparse_input=sparse_input and number == 0,
             )
         )
         if number + 1 < len(shapes):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, final
+from typing import Any, ClassVar, final
 
 from sparsenn.autograd import Tensor
 from sparsenn.nn.activation import ReLU
@@ -34,11 +34,14 @@ class Sequential(Module):
                 )
         self.layers = list(layers)
 
-    def forward(self, x: Tensor) -> Tensor:
+    takes_sparse: ClassVar[bool] = True
+
+    def forward(self, x: Any) -> Tensor:
         """Output of the last layer."""
         i = 0
         while i < len(self.layers):
             module = self.layers[i]
+            x = module.accept(x)
             following = self.layers[i + 1] if i + 1 < len(self.layers) else None
             if type(module) is Linear and type(following) is ReLU:
                 x = module.forward(x, activation="relu")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, final
+from typing import Any, ClassVar, Literal, final
 
 import numpy as np
 
@@ -40,6 +40,10 @@ class Linear(Module):
     number : int
         Number of this layer in its model. Layers of one integer seed differ by it.
     dtype : float32 or float64
+    sparse_input : bool
+        The layer will mostly see sparse batches: its weight is stored by column, so
+        that a batch touches only the values of the features that occur in it. Every
+        layer takes sparse batches, and this one dense ones too; only time differs.
 
     Attributes
     ----------
@@ -60,6 +64,7 @@ class Linear(Module):
         seed: int | np.random.Generator | None = None,
         number: int = 0,
         dtype: Any = np.float32,
+        sparse_input: bool = False,
     ) -> None:
         if n_in < 0 or n_out < 0:
             raise ValueError(f"n_in and n_out must be at least 0, got {n_in}, {n_out}")
@@ -77,21 +82,31 @@ class Linear(Module):
                 f"the pattern has shape {pattern.shape}, the layer (n_out, n_in) = "
                 f"{shape}"
             )
+        if sparse_input:
+            pattern = pattern.stored_by_column()
         self.n_in, self.n_out = n_in, n_out
+        self.sparse_input = bool(sparse_input)
         stream = Stream(seed, Purpose.INIT, layer=number)
         values = init(pattern, stream, np.dtype(dtype), None)
         self.weight = SparseParameter(pattern, values, "weight", init)
         self.bias = Tensor(np.zeros(n_out, dtype), requires_grad=True) if bias else None
 
+    takes_sparse: ClassVar[bool] = True
+
     def forward(
-        self, x: Tensor, *, activation: Literal["relu"] | None = None
+        self,
+        x: Tensor | ops.SparseBatch,
+        *,
+        activation: Literal["relu"] | None = None,
     ) -> Tensor:
         """``activation(x W^T + b)``, shape (batch, n_out)."""
         return ops.linear(x, self.weight, self.bias, activation=activation)
 
     def config(self) -> dict[str, Any]:
         """Sizes and whether there is a bias; connections are saved by themselves."""
-        return {"n_in": self.n_in, "n_out": self.n_out, "bias": self.bias is not None}
+        config = {"n_in": self.n_in, "n_out": self.n_out}
+        config["bias"] = self.bias is not None
+        return config | ({"sparse_input": True} if self.sparse_input else {})
 
     def __repr__(self) -> str:
         """Sizes, connections and whether there is a bias."""

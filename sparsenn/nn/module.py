@@ -9,8 +9,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from sparsenn.autograd import Tensor
+from sparsenn.autograd.tensor import wrap
 from sparsenn.nn import summary
-from sparsenn.ops import as_input
+from sparsenn.ops import SparseBatch, as_input
 from sparsenn.sparse import SparseParameter
 
 
@@ -26,6 +27,9 @@ class Module(ABC):
     #: Names of attributes that are arrays to save but not to train.
     buffers: ClassVar[tuple[str, ...]] = ()
 
+    #: Whether :meth:`forward` can be given a :class:`sparsenn.ops.SparseBatch`.
+    takes_sparse: ClassVar[bool] = False
+
     training: bool = True
 
     @abstractmethod
@@ -39,9 +43,16 @@ class Module(ABC):
         ----------
         x : Tensor, ndarray or scipy sparse array, shape (batch, ...)
             Arrays become Tensors with the sample axis fastest in memory. A sparse batch
-            is made dense, one batch at a time.
+            becomes a :class:`sparsenn.ops.SparseBatch` if the module
+            :attr:`takes_sparse`; any other module gets it made dense.
         """
-        return self.forward(as_input(x))
+        return self.forward(self.accept(as_input(x)))
+
+    def accept(self, x: Tensor | SparseBatch) -> Any:
+        """What :meth:`forward` may get for a batch."""
+        if isinstance(x, SparseBatch) and not self.takes_sparse:
+            return wrap(x.to_dense())
+        return x
 
     def children(self) -> Iterator[tuple[str, Module]]:
         """Direct sub-modules with their names."""

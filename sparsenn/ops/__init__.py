@@ -61,9 +61,11 @@ from sparsenn.ops.shape import (
     transpose,
 )
 from sparsenn.ops.sparse import linear, sddmm, spmm, spmm_t
+from sparsenn.ops.sparse_batch import SparseBatch
 
 __all__ = [
     "OuterSum",
+    "SparseBatch",
     "abs",
     "add",
     "as_input",

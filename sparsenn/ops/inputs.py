@@ -9,26 +9,26 @@ import numpy as np
 from sparsenn.autograd import Tensor
 from sparsenn.autograd.array import asarray_activation
 from sparsenn.autograd.tensor import wrap
+from sparsenn.ops.sparse_batch import SparseBatch
 
 
-def as_input(x: Any) -> Tensor:
+def as_input(x: Any) -> Tensor | SparseBatch:
     """A batch as a Tensor with the sample axis fastest in memory.
 
     Parameters
     ----------
-    x : Tensor, array_like or scipy sparse array, shape (batch, ...)
-        Tensors pass unchanged. float64 arrays stay float64, everything else becomes
-        float32. A sparse batch is made dense.
+    x : Tensor, SparseBatch, array_like or scipy sparse array, shape (batch, ...)
+        Tensors and sparse batches pass unchanged. float64 data stay float64, everything
+        else becomes float32.
 
     Returns
     -------
-    Tensor
+    Tensor, or SparseBatch for scipy's sparse arrays
     """
-    if isinstance(x, Tensor):
+    if isinstance(x, Tensor | SparseBatch):
         return x
     if hasattr(x, "tocsr"):
-        dtype = np.float64 if x.dtype == np.float64 else np.float32
-        return wrap(np.asfortranarray(x.astype(dtype).toarray(order="F")))
+        return SparseBatch(x)
     x = np.asarray(x)
     if x.ndim < 2:
         raise ValueError(

@@ -3,16 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import final
+from typing import TypeAlias, final
 
 import numpy as np
 
 from sparsenn import _core
 from sparsenn.autograd.array import as_order
 from sparsenn.autograd.matmul import matmul
+from sparsenn.ops.sparse import sddmm_
+from sparsenn.ops.sparse_batch import SparseBatch
+from sparsenn.ops.sparse_input import sparse_input_grad_
 from sparsenn.sparse import SparsePattern
 
 _TILE_BYTES = 4 << 20
+
+Factors: TypeAlias = tuple[np.ndarray, np.ndarray | SparseBatch]
+
+
+def _ordered(b: np.ndarray | SparseBatch) -> np.ndarray | SparseBatch:
+    return b if isinstance(b, SparseBatch) else as_order(b, True)
+
+
+def _on(
+    a: np.ndarray, b: np.ndarray | SparseBatch, pattern: SparsePattern
+) -> np.ndarray:
+    """Entries of ``a.T @ b`` at the positions of a pattern."""
+    if isinstance(b, SparseBatch):
+        return sparse_input_grad_.forward(a, batch=b, pattern=pattern)
+    return sddmm_.forward(a, b, pattern=pattern)
 
 
 @final
@@ -27,22 +45,24 @@ class OuterSum:
     ----------
     factors : iterable of (ndarray, ndarray)
         Pairs ``(A, B)`` of shapes (batch, n_out) and (batch, n_in); batches may differ.
+        B may be a `SparseBatch`, and stays one.
     """
 
-    def __init__(self, factors: Iterable[tuple[np.ndarray, np.ndarray]]) -> None:
-        self.factors = [(as_order(a, True), as_order(b, True)) for a, b in factors]
+    def __init__(self, factors: Iterable[Factors]) -> None:
+        self.factors = [(as_order(a, True), _ordered(b)) for a, b in factors]
         if not self.factors:
             raise ValueError("an OuterSum needs at least one pair of factors")
         a, b = self.factors[0]
         self.dtype = a.dtype
         self.shape = (a.shape[1], b.shape[1])
         for a, b in self.factors:
-            if a.ndim != 2 or b.ndim != 2 or a.shape[0] != b.shape[0]:
+            if a.ndim != 2 or len(b.shape) != 2 or a.shape[0] != b.shape[0]:
                 raise ValueError(
                     f"factors must be (batch, n_out) and (batch, n_in) with one batch, "
                     f"got {a.shape} and {b.shape}"
                 )
-            if (a.shape[1], b.shape[1]) != self.shape or a.dtype != b.dtype:
+            same = isinstance(b, SparseBatch) or a.dtype == b.dtype
+            if (a.shape[1], b.shape[1]) != self.shape or not same:
                 raise ValueError(
                     f"all factors must give a {self.dtype} matrix of shape "
                     f"{self.shape}, got {a.dtype}, {b.dtype} of {a.shape}, {b.shape}"
@@ -64,10 +84,7 @@ class OuterSum:
             )
         total = np.zeros(pattern.nnz, self.dtype)
         for a, b in self.factors:
-            if pattern.layout is None:
-                total += matmul(a.T, b, activation=False).reshape(-1)
-            else:
-                total += _core.sddmm(pattern.layout, a, b)
+            total += _on(a, b, pattern)
         return total
 
     def tiles(self) -> Iterator[tuple[int, np.ndarray]]:
@@ -77,7 +94,13 @@ class OuterSum:
         for first in range(0, n_rows, height):
             tile = np.zeros((min(height, n_rows - first), n_cols), self.dtype)
             for a, b in self.factors:
-                tile += matmul(a[:, first : first + height].T, b, activation=False)
+                part = a[:, first : first + height]
+                if isinstance(b, SparseBatch):
+                    tile += _on(part, b, SparsePattern.full(tile.shape)).reshape(
+                        tile.shape
+                    )
+                else:
+                    tile += matmul(part.T, b, activation=False)
             yield first, tile
 
     def largest_outside(

@@ -24,13 +24,12 @@ from sparsenn.autograd.array import as_order
 from sparsenn.autograd.matmul import matmul
 from sparsenn.autograd.registry import Primitive, Sample, apply, primitive
 from sparsenn.autograd.tensor import as_tensor, wrap
-from sparsenn.ops.arithmetic import mul
-from sparsenn.ops.reduce import sum as reduce_sum
+from sparsenn.ops.linear_activation import IDENTITY, RELU, activation_backward
+from sparsenn.ops.sparse_batch import SparseBatch
+from sparsenn.ops.sparse_input import sparse_linear_, sparse_linear_relu_
 from sparsenn.sparse import SparseParameter, SparsePattern
 
-_IDENTITY, _RELU = 0, 1
-
-Factors = list[tuple[np.ndarray, np.ndarray]]
+Factors = list[tuple[np.ndarray, np.ndarray | SparseBatch]]
 
 
 # ---------------------------------------------------------------- products on arrays
@@ -43,19 +42,26 @@ def _dense(values: np.ndarray, pattern: SparsePattern) -> np.ndarray:
 def _spmm(values: np.ndarray, x: np.ndarray, *, pattern: SparsePattern) -> np.ndarray:
     if pattern.layout is None:
         return matmul(x, _dense(values, pattern).T)
+    if pattern.by_column:  # the layout is that of the transpose
+        return _core.spmm_t(pattern.layout, values, as_order(x, True))
     return _core.spmm(pattern.layout, values, as_order(x, True))
 
 
 def _spmm_t(values: np.ndarray, y: np.ndarray, *, pattern: SparsePattern) -> np.ndarray:
     if pattern.layout is None:
         return matmul(y, _dense(values, pattern))
+    if pattern.by_column:
+        return _core.spmm(pattern.layout, values, as_order(y, True))
     return _core.spmm_t(pattern.layout, values, as_order(y, True))
 
 
 def _sddmm(a: np.ndarray, b: np.ndarray, *, pattern: SparsePattern) -> np.ndarray:
     if pattern.layout is None:
         return matmul(a.T, b, activation=False).reshape(-1)
-    return _core.sddmm(pattern.layout, as_order(a, True), as_order(b, True))
+    a, b = as_order(a, True), as_order(b, True)
+    if pattern.by_column:
+        a, b = b, a
+    return _core.sddmm(pattern.layout, a, b)
 
 
 def _backward(
@@ -66,9 +72,10 @@ def _backward(
     pattern: SparsePattern,
 ) -> tuple[Tensor | None, Tensor | None]:
     """Gradients of ``spmm(values, x)`` for the values and for x."""
-    if all(needs) and not is_recording() and pattern.layout is not None:
+    fused = None if pattern.by_column else pattern.layout
+    if fused is not None and all(needs) and not is_recording():
         dx, dvalues = _core.spmm_backward(
-            pattern.layout, values.data, as_order(g.data, True), as_order(x.data, True)
+            fused, values.data, as_order(g.data, True), as_order(x.data, True)
         )
         return wrap(dvalues), wrap(dx)
     return (
@@ -153,10 +160,10 @@ def _linear(
     activation: int,
     factors: Factors | None,
 ) -> np.ndarray:
-    if pattern.layout is None:
+    if pattern.layout is None or pattern.by_column:
         y = _spmm(values, x, pattern=pattern)
         y += bias
-        return np.maximum(y, 0, out=y) if activation == _RELU else y
+        return np.maximum(y, 0, out=y) if activation == RELU else y
     return _core.spmm(pattern.layout, values, as_order(x, True), bias, activation)
 
 
@@ -171,18 +178,7 @@ def _linear_vjp(
     factors: Factors | None,
 ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
     values, x, _ = inputs
-    dbias: Tensor | None = None
-    if is_recording():
-        if out is not None:
-            g = mul(g, wrap((out.data > 0).astype(g.dtype)))
-        if needs[2]:
-            dbias = reduce_sum(g, axis=0)
-    else:
-        y = g.data if out is None else out.data
-        dz, db = _core.activation_backward(
-            activation, as_order(y, True), as_order(g.data, True)
-        )
-        g, dbias = wrap(dz), wrap(db)
+    g, dbias = activation_backward(g, out, needs[2], activation)
     if factors is not None and needs[0]:
         factors.append((g.data, x.data))
     dvalues, dx = _backward(values, g, x, needs[:2], pattern)
@@ -207,7 +203,7 @@ def _linear_reference(
     factors: Factors | None,
 ) -> np.ndarray:
     y = x @ _weight(values, pattern).T + bias
-    return np.maximum(y, 0) if activation == _RELU else y
+    return np.maximum(y, 0) if activation == RELU else y
 
 
 # Two primitives, because only the one with an activation needs its result again.
@@ -216,7 +212,7 @@ linear_ = primitive(
     _linear,
     _linear_vjp,
     saves=("1", "0", ""),
-    sample=lambda rng: _linear_samples(_IDENTITY, rng),
+    sample=lambda rng: _linear_samples(IDENTITY, rng),
     reference=_linear_reference,
 )
 linear_relu_ = primitive(
@@ -224,7 +220,7 @@ linear_relu_ = primitive(
     _linear,
     _linear_vjp,
     saves=("1o", "0o", "o"),
-    sample=lambda rng: _linear_samples(_RELU, rng),
+    sample=lambda rng: _linear_samples(RELU, rng),
     reference=_linear_reference,
 )
 
@@ -301,8 +297,9 @@ def linear(
 
     Parameters
     ----------
-    x : Tensor or ndarray, shape (batch, n_in)
-        Converted to the weight's dtype.
+    x : Tensor, ndarray, SparseBatch or scipy sparse array, shape (batch, n_in)
+        Converted to the weight's dtype. A sparse batch goes through sparse x sparse
+        kernels, in time proportional to the connections of the features that occur.
     weight : SparseParameter, shape (n_out, n_in)
     bias : Tensor, shape (n_out,), or None
     activation : {"relu"} or None
@@ -313,11 +310,16 @@ def linear(
     """
     if activation not in (None, "relu"):
         raise ValueError(f"activation must be None or 'relu', got {activation!r}")
-    x = as_tensor(x)
+    if not isinstance(x, SparseBatch):
+        x = SparseBatch(x) if hasattr(x, "tocsr") else as_tensor(x)
     values, pattern = weight.values, weight.pattern
-    if x.dtype != values.dtype:
+    sparse = isinstance(x, SparseBatch)
+    if not sparse and x.dtype != values.dtype:
         x = x.astype(values.dtype)
-    _check("linear", pattern, x=(x, 1))
+    if sparse:
+        x.check_features(pattern.shape)
+    else:
+        _check("linear", pattern, x=(x, 1))
     if bias is None:
         bias = wrap(np.zeros(pattern.shape[0], values.dtype))
     elif bias.shape != (pattern.shape[0],) or bias.dtype != values.dtype:
@@ -327,9 +329,13 @@ def linear(
         )
     static = {
         "pattern": pattern,
-        "activation": _IDENTITY if activation is None else _RELU,
+        "activation": IDENTITY if activation is None else RELU,
         "factors": weight.factors,
     }
+    if sparse:
+        static["batch"] = x
+        on_sparse = sparse_linear_ if activation is None else sparse_linear_relu_
+        return apply(on_sparse, (values, bias), static)
     chosen = linear_ if activation is None else linear_relu_
     return apply(chosen, (values, x, bias), static)
 

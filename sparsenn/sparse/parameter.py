@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, TypeAlias, final
+from typing import TYPE_CHECKING, Any, TypeAlias, final
 
 import numpy as np
 
@@ -43,7 +43,7 @@ class SparseParameter:
     ----------
     values : Tensor, shape (nnz,)
         In storage order: ``positions()`` gives the matching rows and columns.
-    factors : list of (ndarray, ndarray), or None
+    factors : list of (ndarray, ndarray or SparseBatch), or None
         While a list, every backward pass appends the factors ``(dy, x)`` of the
         weight's gradient ``dy.T @ x``, for growth by gradient
         (:class:`sparsenn.ops.OuterSum`). None, the default, keeps nothing.
@@ -60,7 +60,7 @@ class SparseParameter:
     ) -> None:
         self.name = name
         self.initializer = initializer
-        self.factors: list[tuple[np.ndarray, np.ndarray]] | None = None
+        self.factors: list[tuple[np.ndarray, Any]] | None = None
         self.set(pattern, values)
 
     def set(self, pattern: SparsePattern, values: np.ndarray | Tensor) -> None:
