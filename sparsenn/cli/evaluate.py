@@ -7,6 +7,8 @@ import math
 import time
 from typing import Any
 
+import numpy as np
+
 from sparsenn.cli.errors import UsageError
 from sparsenn.cli.output import count, one_line, peak_rss_bytes, percent, print_json
 from sparsenn.cli.prepare import load_data
@@ -60,14 +62,14 @@ def run(args: argparse.Namespace) -> int:
         name = config.data
         settings = {key: settings[key] or config.settings[key] for key in settings}
     model = file.build()
-    classes = file.extra.get("classes")
-    data = load_data(name, settings, tuple(classes) if classes else None)
+    data = load_data(name, settings, _classes(file))
     parts = {"test": (data.x_test, data.y_test), "train": (data.x_train, data.y_train)}
     chosen = list(parts.values()) if args.part == "all" else [parts[args.part]]
     _check_fits(model, data, str(path))
     began = time.perf_counter()
     try:
-        measured = [evaluate(model, x, y, scaling=file.scaling) for x, y in chosen]
+        with np.errstate(all="ignore"):  # weights may be anything; the loss tells
+            measured = [evaluate(model, x, y, scaling=file.scaling) for x, y in chosen]
     except ValueError as error:
         raise UsageError(f"{path}: {one_line(error)}") from error
     sizes = [len(y) for _, y in chosen]
@@ -100,6 +102,18 @@ def _mean(values: list[float], sizes: list[int]) -> float:
     if len(values) == 1:
         return values[0]
     return math.fsum(v * n for v, n in zip(values, sizes, strict=True)) / sum(sizes)
+
+
+def _classes(file: Any) -> tuple[str, ...] | None:
+    """The names of the classes that a model was trained on; None if it has none."""
+    classes = file.extra.get("classes")
+    if not classes:
+        return None
+    if not isinstance(classes, list) or not all(isinstance(c, str) for c in classes):
+        raise UsageError(f"{file.path}: its classes are not a list of names")
+    if len(set(classes)) != len(classes):
+        raise UsageError(f"{file.path}: names a class twice")
+    return tuple(classes)
 
 
 def _check_fits(model: Any, data: Any, path: str) -> None:

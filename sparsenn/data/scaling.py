@@ -178,7 +178,7 @@ class Scaling:
             divisor = np.array(state["divisor"], np.float64)
             shift = state["shift"]
             shift = None if shift is None else np.array(shift, np.float64)
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, OverflowError, TypeError, ValueError) as error:
             raise ValueError(f"scaling state is damaged: {error!r}") from error
         if type(n_features) is not int or n_features < 1:
             raise ValueError(f"n_features is {n_features!r}; needed is an integer >= 1")

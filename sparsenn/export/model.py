@@ -29,6 +29,7 @@ _PARAMETERS = "sparsenn.parameters"
 _SCALING = "sparsenn.scaling"
 _EXTRA = "sparsenn.extra"
 _KINDS = ("model", "checkpoint")
+_MAX_DEPTH = 64  # of lists and objects in an architecture; a layer in another takes two
 
 
 @dataclass
@@ -91,26 +92,33 @@ class ModelFile:
     def _check_sizes(self) -> None:
         """Refuses layers that the tensors do not back, before they take memory."""
         totals = {"n_out": 0, "n_features": 0}
-        stack: list[Any] = [self.architecture]
+        stack: list[tuple[Any, int]] = [(self.architecture, 0)]
         while stack:
-            item = stack.pop()
+            item, depth = stack.pop()
+            if depth > _MAX_DEPTH:
+                _fail(self.path, f"its architecture is nested beyond {_MAX_DEPTH} deep")
             if isinstance(item, dict):
                 for key in totals:
+                    # What is no size at all, the layer itself refuses.
                     value = item.get(key)
+                    if isinstance(value, int) and not 0 <= value < 2**31:
+                        _fail(
+                            self.path,
+                            f"its architecture has {key} {_short(value)}, allowed are "
+                            "0 to 2**31 - 1",
+                        )
                     totals[key] += value if isinstance(value, int) else 0
-                stack.extend(item.values())
+                stack.extend((sub, depth + 1) for sub in item.values())
             elif isinstance(item, list):
-                stack.extend(item)
-        backed = {
-            "n_out": sum(entry["shape"][0] for entry in self.parameters.values()),
-            "n_features": sum(array.size for array in self.arrays.values()),
-        }
+                stack.extend((sub, depth + 1) for sub in item)
+        # What the file says of its tensors' shapes is only words: count what is there.
+        backed = sum(array.size for array in self.arrays.values())
         for key, total in totals.items():
-            if total > backed[key]:
+            if total > backed:
                 _fail(
                     self.path,
-                    f"its architecture has {key} {total} in all, its tensors have room "
-                    f"for {backed[key]}",
+                    f"its architecture has {key} {total} in all, its tensors only have "
+                    f"{backed} numbers",
                 )
 
     def fill(self, model: Module) -> None:
@@ -319,6 +327,11 @@ def read_model(path: str | os.PathLike[str]) -> ModelFile:
 
 def _fail(path: str, what: str) -> NoReturn:
     raise FormatError(f"{path}: {what}")
+
+
+def _short(number: int) -> str:
+    """A number of any length, which Python refuses to print beyond some."""
+    return str(number) if abs(number) < 10**20 else "beyond 10**20"
 
 
 def _loads(path: str, metadata: Mapping[str, str], key: str) -> dict[str, Any]:

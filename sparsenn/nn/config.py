@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from sparsenn.nn.module import Module
@@ -38,7 +39,8 @@ def from_config(config: dict[str, Any]) -> Module:
     Raises
     ------
     ValueError
-        For an unknown layer or arguments that it does not take.
+        For an unknown layer or arguments that it does not take. Whoever wrote the file
+        may have meant harm: an argument is a finite number below 2**64, or ``layers``.
     """
     if not isinstance(config, dict) or not isinstance(config.get("type"), str):
         raise ValueError(
@@ -50,7 +52,19 @@ def from_config(config: dict[str, Any]) -> Module:
         raise ValueError(
             f"unknown layer {config['type']!r}; known: {', '.join(sorted(_LAYERS))}"
         )
+    for name, value in arguments.items():
+        if name != "layers" and not _is_number(value):
+            raise ValueError(
+                f"layer {config['type']}: {name} is {value!r:.60}, it must be a finite "
+                "number"
+            )
     try:
         return cls.from_config(arguments)
-    except TypeError as error:
+    except (AttributeError, TypeError) as error:
         raise ValueError(f"layer {config['type']}: {error}") from error
+
+
+def _is_number(value: Any) -> bool:
+    if isinstance(value, int):  # or bool
+        return abs(value) < 2**64
+    return isinstance(value, float) and math.isfinite(value)

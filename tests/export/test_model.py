@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -220,7 +222,7 @@ CHANGES: list[tuple[str, Any, str]] = [
     (
         "sparsenn.architecture",
         '{"type":"Linear","n_in":5,"n_out":2000000000}',
-        "has n_out 2000000000 in all, its tensors have room for 3",
+        "has n_out 2000000000 in all, its tensors only have",
     ),
     (
         "sparsenn.architecture",
@@ -228,14 +230,100 @@ CHANGES: list[tuple[str, Any, str]] = [
         "has n_features 2000000000 in all",
     ),
     ("sparsenn.architecture", '{"type":"Sequential","layers":3}', "list of layers"),
-    ("sparsenn.parameters", "{}", "room for 0"),
+    ("sparsenn.parameters", "{}", "weight is missing"),
     ("sparsenn.parameters", '{"weight":3}', "describes 'weight' as 3"),
     ("sparsenn.parameters", '{"weight":{"shape":[3,-5],"full":false}}', "describes"),
     ("sparsenn.parameters", '{"weight":{"shape":[3,5],"full":true}}', "weight.values"),
     ("sparsenn.parameters", '{"weight":{"shape":[5,3],"full":false}}', "shape"),
     ("sparsenn.scaling", '{"kind":"odd"}', "its input scaling is not valid"),
     ("sparsenn.scaling", "3", "must be a JSON object"),
+    (
+        "sparsenn.scaling",
+        '{"kind":"unit","n_features":5,"shift":null,"divisor":[%s]}' % ("9" * 400),
+        "its input scaling is not valid",
+    ),
 ]
+
+
+def _two(**layer: Any) -> str:
+    first = {"type": "Linear", "n_in": 5, "n_out": 3, "bias": True}
+    return json.dumps({"type": "Sequential", "layers": [first, layer]})
+
+
+def _linear(n_out: int) -> dict[str, Any]:
+    return {"type": "Linear", "n_in": 1, "n_out": n_out, "bias": False}
+
+
+def _nested(depth: int) -> str:
+    return '{"type":"Sequential","layers":[' * depth + "]}" * depth
+
+
+ARCHITECTURES: list[tuple[str, str]] = [
+    # Sizes that would cancel, are lists, or are numbers beyond what Python prints.
+    (
+        json.dumps(
+            {"type": "Sequential", "layers": [_linear(2**31 - 1), _linear(1 - 2**31)]}
+        ),
+        "n_out -2147483647, allowed are 0",
+    ),
+    (_two(type="LayerNorm", n_features=[60000, 60000]), "n_features is [60000, 60000]"),
+    (_two(type="LayerNorm", n_features=3, dtype="S2000000000"), "dtype is 'S2000"),
+    ('{"type":"Linear","n_in":5,"n_out":%s}' % ("9" * 4300), "beyond 10**20"),
+    ('{"type":"Linear","n_in":%s,"n_out":3}' % ("9" * 4300), "finite number"),
+    # Arguments of the wrong type, which only a forward pass would meet.
+    (_two(type="LayerNorm", n_features=3, eps="x"), "eps is 'x'"),
+    (_two(type="LeakyReLU", slope=[1, 2]), "slope is [1, 2]"),
+    (_two(type="LeakyReLU", slope=float("nan")), "slope is nan"),
+    (_two(type="Linear", n_in=3, n_out=2, pattern={}), "pattern is {}"),
+    (_two(type="Linear", n_in=3, n_out=2, pattern=5), "no attribute"),
+    (_two(type="Linear", n_in=3, n_out=2, nnz=6), "nnz"),
+    (_nested(200), "nested beyond 64 deep"),
+]
+
+
+@pytest.mark.parametrize(("architecture", "text"), ARCHITECTURES)
+def test_architectures_that_lie(tmp_path: Path, architecture: str, text: str) -> None:
+    path = tmp_path / "m.safetensors"
+    snn.save(nn.Linear(5, 3, 0.5, seed=0), path)
+    arrays, metadata = read(path)
+    metadata["sparsenn.architecture"] = architecture
+    write(path, arrays, metadata)
+    tracemalloc.start()
+    try:
+        with pytest.raises(FormatError) as caught:
+            snn.load(path)
+        assert tracemalloc.get_traced_memory()[1] < 10_000_000
+    finally:
+        tracemalloc.stop()
+    assert "m.safetensors" in str(caught.value) and text in str(caught.value)
+
+
+def test_a_table_that_promises_room_takes_no_memory(tmp_path: Path) -> None:
+    path = tmp_path / "m.safetensors"
+    snn.save(nn.Linear(5, 3, 0.5, seed=0), path)
+    arrays, metadata = read(path)
+    metadata["sparsenn.architecture"] = (
+        '{"type":"Linear","n_in":5,"n_out":100000000,"bias":true}'
+    )
+    metadata["sparsenn.parameters"] = '{"weight":{"shape":[100000000,5],"full":false}}'
+    write(path, arrays, metadata)
+    tracemalloc.start()
+    try:
+        with pytest.raises(FormatError, match="n_out 100000000 in all"):
+            snn.load(path)
+        assert tracemalloc.get_traced_memory()[1] < 10_000_000
+    finally:
+        tracemalloc.stop()
+
+
+def test_nested_models_are_read(tmp_path: Path) -> None:
+    model: Any = nn.Linear(5, 3, 0.5, seed=0)
+    for _ in range(30):
+        model = nn.Sequential(model)
+    path = tmp_path / "m.safetensors"
+    snn.save(model, path)
+    assert_same(model, snn.load(path))
+    assert "Linear" in repr(snn.load(path))
 
 
 @pytest.mark.parametrize(("key", "value", "text"), CHANGES)
