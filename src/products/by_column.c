@@ -4,18 +4,33 @@
 
 #include <string.h>
 
+enum { RUN = 16 };
+
+/* rows[k] = row of the tile's slot k. In runs of fixed length, each cut by the next: a loop
+ * over the few slots of a row would be mispredicted at nearly every row's end. */
+static void write_rows(const tile *t, int32_t *restrict rows)
+{
+    const int32_t first = t->indptr[0];
+    for (int64_t i = 0; i < t->n_rows; i++) {
+        const int32_t end = t->indptr[i + 1] - first;
+        for (int32_t k = t->indptr[i] - first; k < end; k += RUN)
+            for (int r = 0; r < RUN; r++)
+                rows[k + r] = (int32_t)i;
+    }
+}
+
 #define PLACE(type, name)                                                                  \
     static void name(const tile *t, int64_t n_cols, const type *restrict columns,          \
                      by_column *restrict out)                                              \
     {                                                                                      \
-        const int32_t *restrict indptr = t->indptr;                                        \
-        const int32_t first = indptr[0], end = indptr[t->n_rows];                          \
+        const int32_t first = t->indptr[0], n = t->indptr[t->n_rows] - first;              \
         int32_t *restrict next = out->start + 1; /* next[j] ends as start[j + 1] */        \
         int32_t *restrict place = out->place;                                              \
-        const real *restrict values = t->values;                                           \
+        const real *restrict values = t->values + first;                                   \
         SNN_REAL(snn_entry) *restrict entries = out->entries;                              \
+        columns += first;                                                                  \
         memset(out->start, 0, (size_t)(n_cols + 1) * sizeof *next);                        \
-        for (int32_t k = first; k < end; k++)                                              \
+        for (int32_t k = 0; k < n; k++)                                                    \
             next[columns[k]]++;                                                            \
         int32_t total = 0;                                                                 \
         for (int64_t j = 0; j < n_cols; j++) {                                             \
@@ -23,13 +38,12 @@
             next[j] = total;                                                               \
             total += count;                                                                \
         }                                                                                  \
-        int32_t k = first;                                                                 \
-        for (int64_t i = 0; i < t->n_rows; i++)                                            \
-            for (const int32_t stop = indptr[i + 1]; k < stop; k++) {                      \
-                const int32_t e = next[columns[k]]++;                                      \
-                entries[e] = (SNN_REAL(snn_entry)){(real_int)i, values[k]};                \
-                place[k - first] = e;                                                      \
-            }                                                                              \
+        write_rows(t, place);                                                              \
+        for (int32_t k = 0; k < n; k++) {                                                  \
+            const int32_t e = next[columns[k]]++;                                          \
+            entries[e] = (SNN_REAL(snn_entry)){(real_int)place[k], values[k]};             \
+            place[k] = e;                                                                  \
+        }                                                                                  \
     }
 
 PLACE(uint8_t, place_1)
@@ -50,7 +64,7 @@ static size_t part(int64_t n, size_t each) { return ((size_t)n * each + 63) / 64
 
 size_t SNN_REAL(snn_by_column_bytes)(int64_t n_cols, int64_t entries, int want_dots)
 {
-    return part(n_cols + 1, sizeof(int32_t)) + part(entries, sizeof(int32_t)) +
+    return part(n_cols + 1, sizeof(int32_t)) + part(entries + RUN, sizeof(int32_t)) +
            part(entries, sizeof(SNN_REAL(snn_entry))) +
            (want_dots ? part(entries, sizeof(real)) : 0);
 }
@@ -64,7 +78,7 @@ by_column SNN_REAL(snn_by_column_at)(char *scratch, int64_t n_cols, int64_t entr
     s.start = (int32_t *)(void *)scratch;
     scratch += part(n_cols + 1, sizeof(int32_t));
     s.place = (int32_t *)(void *)scratch;
-    scratch += part(entries, sizeof(int32_t));
+    scratch += part(entries + RUN, sizeof(int32_t));
     s.dots = want_dots ? (real *)(void *)scratch : NULL;
     return s;
 }
