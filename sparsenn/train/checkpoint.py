@@ -8,8 +8,10 @@ seed and the counters.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -61,6 +63,33 @@ class CheckpointFile:
         return int(self.training["counters"]["step"])
 
 
+def _settings(state: State) -> dict[str, Any]:
+    """What else makes a run this one, as JSON has it: options, scaling, labels.
+
+    Functions that a user wrote (a loss, a schedule) cannot be compared and are not
+    here.
+    """
+    labels = np.ascontiguousarray(state.labels, np.int64)
+    found: dict[str, Any] = {
+        "clip_grad_norm": state.clip_grad_norm,
+        "labels": f"crc32:{zlib.crc32(labels.data):08x}",
+        "scaling": None if state.scaling is None else state.scaling.to_dict(),
+    }
+    for name in ("betas", "eps", "momentum", "nesterov", "weight_decay"):
+        if hasattr(state.optimizer, name):
+            found[f"optimizer.{name}"] = getattr(state.optimizer, name)
+    for name in ("protect", "replaces_step"):
+        if hasattr(state.topology, name):
+            found[f"topology.{name}"] = getattr(state.topology, name)
+    for name, part in (
+        ("schedule", state.schedule),
+        ("topology.schedule", getattr(state.topology, "schedule", None)),
+    ):
+        if dataclasses.is_dataclass(part):
+            found[name] = repr(part)
+    return dict(json.loads(json.dumps(found)))
+
+
 def save_checkpoint(path: str | os.PathLike[str], state: State) -> None:
     """Writes the present point of training, whole or not at all.
 
@@ -88,6 +117,7 @@ def save_checkpoint(path: str | os.PathLike[str], state: State) -> None:
             }
     parts: dict[str, Any] = {
         "plan": {name: getattr(state, name) for name in _PLAN},
+        "settings": _settings(state),
         "counters": state.counters(),
         "history": state.history.rows,
         "optimizer": {
@@ -131,20 +161,45 @@ def load_checkpoint(path: str | os.PathLike[str]) -> CheckpointFile:
     try:
         plain = json.loads(file.metadata["sparsenn.training"])
         training = join_arrays(plain, file.other)
-        for key in (
-            "plan",
-            "counters",
-            "history",
-            "optimizer",
-            "topology",
-            "callbacks",
-        ):
-            training[key]
-    except (ValueError, TypeError, LookupError) as error:
+        _check_training(training)
+    except (ValueError, TypeError, LookupError, RecursionError) as error:
         raise FormatError(f"{file.path}: its training state is damaged: {error}") from (
             error
         )
     return CheckpointFile(file, training)
+
+
+def _check_training(training: Any) -> None:
+    """Raises TypeError or KeyError unless the parts are there and of their types."""
+    kinds = {
+        "plan": dict, "counters": dict, "history": list, "optimizer": dict,
+        "topology": dict | None, "callbacks": dict,
+    }  # fmt: skip
+    for key, kind in kinds.items():
+        if not isinstance(training[key], kind):
+            raise TypeError(f"{key} is {training[key]!r:.60}")
+    if not all(isinstance(row, dict) for row in training["history"]):
+        raise TypeError("a row of the history is not an object")
+    for key in ("epoch", "batch", "step", "samples", "correct", "train_flops"):
+        value = training["counters"][key]
+        if type(value) is not int or value < 0:
+            raise TypeError(f"the counter {key} is {value!r:.60}")
+    training["optimizer"]["type"]
+
+
+def _check_counters(state: State, training: dict[str, Any]) -> None:
+    """Raises ValueError unless the counters are of one moment of this plan."""
+    epoch, batch, step = (training["counters"][k] for k in ("epoch", "batch", "step"))
+    rows = len(training["history"])
+    if (
+        batch > state.steps_per_epoch
+        or step != epoch * state.steps_per_epoch + batch
+        or rows != epoch
+    ):
+        raise ValueError(
+            f"step {step}, batch {batch} of epoch {epoch} and a history of {rows} "
+            f"epochs contradict each other, at {state.steps_per_epoch} steps an epoch"
+        )
 
 
 def restore(state: State, checkpoint: CheckpointFile) -> None:
@@ -164,6 +219,11 @@ def restore(state: State, checkpoint: CheckpointFile) -> None:
         for name, saved in training["plan"].items()
         if getattr(state, name, None) != saved
     ]
+    theirs = training.get("settings")
+    for name, value in _settings(state).items():
+        saved = theirs.get(name) if isinstance(theirs, dict) else None
+        if value != saved:
+            wrong.append(f"{name} {value!r:.80} (the checkpoint has {saved!r:.80})")
     saved_type = training["optimizer"]["type"]
     if saved_type != type(state.optimizer).__name__:
         wrong.append(
@@ -174,6 +234,10 @@ def restore(state: State, checkpoint: CheckpointFile) -> None:
         wrong.append("a topology that changes (only one of the two has it)")
     if wrong:
         raise ResumeError(f"{path}: is of another run: " + ", ".join(wrong))
+    try:
+        _check_counters(state, training)
+    except ValueError as error:
+        raise FormatError(f"{path}: its training state is damaged: {error}") from error
     checkpoint.file.fill(state.model)
     try:
         _restore_optimizer(state, training["optimizer"])
@@ -186,7 +250,9 @@ def restore(state: State, checkpoint: CheckpointFile) -> None:
         state.load_counters(training["counters"])
         state.history.rows[:] = training["history"]
         state.history.stop_reason = state.stop_reason
-    except (TypeError, LookupError, ValueError) as error:
+    except (
+        ArithmeticError, AttributeError, LookupError, TypeError, ValueError
+    ) as error:  # fmt: skip
         raise FormatError(f"{path}: its training state does not fit: {error}") from (
             error
         )

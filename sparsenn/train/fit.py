@@ -123,6 +123,8 @@ def fit(
         steps_per_epoch=-(-n_train // batch_size),
         val_fraction=val_fraction,
         n_train=n_train,
+        labels=parts.train[1],
+        clip_grad_norm=clip_grad_norm,
         callbacks=in_order(callbacks),
     )
     state.history.scaling = state.scaling

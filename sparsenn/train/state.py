@@ -25,6 +25,10 @@ class State:
         What was given to `fit`.
     seed, batch_size, epochs, steps_per_epoch, val_fraction : int or float
         The plan of the run. ``epochs`` is the number planned.
+    n_train, labels
+        Number and classes of the samples that are learned.
+    clip_grad_norm : float or None
+        As given.
     epoch, batch, step : int
         Finished epochs; finished batches of the current epoch; finished steps in all.
     samples, loss_sum, correct
@@ -54,6 +58,8 @@ class State:
     steps_per_epoch: int = 0
     val_fraction: float = 0.0
     n_train: int = 0
+    labels: Any = ()
+    clip_grad_norm: float | None = None
     epoch: int = 0
     batch: int = 0
     step: int = 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ import numpy as np
 import pytest
 from train.runs import parts, trained
 
+from sparsenn import optim, topology
 from sparsenn.data import Dataset
 from sparsenn.export.model import read_model
 from sparsenn.export.safetensors import FormatError, read, write
@@ -254,3 +257,100 @@ def test_half_a_step_is_not_saved(blobs: Dataset, tmp_path: Path) -> None:
 def test_checkpoint_arguments() -> None:
     with pytest.raises(ValueError, match="every_steps must be at least 1"):
         Checkpoint("x", every_steps=0)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda run: run.update(clip_grad_norm=1.0), r"clip_grad_norm 1\.0"),
+        (lambda run: run.update(scaling="standard"), "scaling"),
+        (lambda run: run.update(schedule=optim.Cosine(0.1, 8)), "schedule 'Cosine"),
+        (
+            lambda run: setattr(run["optimizer"], "momentum", 0.5),
+            r"optimizer\.momentum 0\.5 \(the checkpoint has 0\.9\)",
+        ),
+        (lambda run: setattr(run["topology"], "protect", 1), r"topology\.protect 1"),
+        (
+            lambda run: setattr(run["topology"], "schedule", topology.Periodic()),
+            r"topology\.schedule .Periodic",
+        ),
+    ],
+)
+def test_a_run_with_other_settings_is_refused(
+    blobs: Dataset, tmp_path: Path, change: Any, words: str
+) -> None:
+    saved = tmp_path / "checkpoint.safetensors"
+    run = parts(epochs=1)
+    fit(run.pop("model"), blobs, callbacks=[Checkpoint(saved)], **run)
+    run = parts(epochs=1)
+    change(run)
+    with pytest.raises(ResumeError, match=words):
+        fit(run.pop("model"), blobs, start=saved, **run)
+
+
+def test_a_run_on_other_labels_is_refused(blobs: Dataset, tmp_path: Path) -> None:
+    saved = tmp_path / "checkpoint.safetensors"
+    run = parts(epochs=1)
+    fit(run.pop("model"), blobs, callbacks=[Checkpoint(saved)], **run)
+    other = dataclasses.replace(blobs, y_train=blobs.y_train[::-1].copy())
+    run = parts(epochs=1)
+    with pytest.raises(ResumeError, match="labels 'crc32:"):
+        fit(run.pop("model"), other, start=saved, **run)
+
+
+DAMAGE: list[tuple[str, Any]] = [
+    ("plan", []),
+    ("plan", None),
+    ("counters", {}),
+    ("counters", "x"),
+    ("history", {}),
+    ("history", [1]),
+    ("history", []),
+    ("optimizer", []),
+    ("optimizer", {"type": "SGD"}),
+    ("optimizer", {"type": "SGD", "steps": 1e999, "lr": 0.1, "state": {}}),
+    ("optimizer", {"type": "SGD", "steps": 8, "lr": 0.1, "state": []}),
+    ("topology", []),
+    ("topology", {"steps": 1e999, "updates": 1, "seed": 5, "born": {}}),
+    ("topology", {"steps": 8, "updates": 1, "seed": 5, "born": 3}),
+    ("topology", {"steps": 8, "updates": 1, "seed": 5, "born": {"0.weight": "x"}}),
+    ("callbacks", []),
+    ("callbacks", {"EarlyStopping(train_loss)": 5}),
+    ("callbacks", {"EarlyStopping(train_loss)": {"best": 1, "best_epoch": "x"}}),
+]
+
+
+@pytest.mark.parametrize(("part", "value"), DAMAGE)
+def test_training_state_that_lies_is_refused(
+    blobs: Dataset, tmp_path: Path, part: str, value: Any
+) -> None:
+    saved = tmp_path / "checkpoint.safetensors"
+    run = parts(epochs=1)
+    fit(run.pop("model"), blobs, callbacks=[Checkpoint(saved)], **run)
+    arrays, metadata = read(saved)
+    training = json.loads(metadata["sparsenn.training"])
+    training[part] = value
+    metadata["sparsenn.training"] = json.dumps(training)
+    write(saved, arrays, metadata)
+    run = parts(epochs=1)
+    watching = [EarlyStopping("train_loss")]
+    with pytest.raises((FormatError, ResumeError), match=r"checkpoint\.safetensors: "):
+        fit(run.pop("model"), blobs, start=saved, callbacks=watching, **run)
+
+
+@pytest.mark.parametrize("name", ["epoch", "batch", "step"])
+@pytest.mark.parametrize("value", [-1, 3, 2**70, 1.5, True, None])
+def test_counters_that_lie_are_refused(
+    blobs: Dataset, tmp_path: Path, name: str, value: Any
+) -> None:
+    saved = tmp_path / "checkpoint.safetensors"
+    run = parts(epochs=1)
+    fit(run.pop("model"), blobs, callbacks=[Checkpoint(saved)], **run)
+    arrays, metadata = read(saved)
+    training = json.loads(metadata["sparsenn.training"])
+    training["counters"][name] = value
+    metadata["sparsenn.training"] = json.dumps(training)
+    write(saved, arrays, metadata)
+    run = parts(epochs=1)
+    with pytest.raises(FormatError, match="its training state is damaged"):
+        fit(run.pop("model"), blobs, start=saved, **run)
