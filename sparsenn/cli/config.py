@@ -69,7 +69,7 @@ def read_toml(path: str | os.PathLike[str]) -> dict[str, Any]:
         raise UsageError(f"{path}: cannot be read: {error}") from None
     try:
         table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # also numbers of 5,000 digits
         raise UsageError(f"{path}: not valid TOML: {error}") from None
     settings: dict[str, Any] = {}
     for key, value in table.items():

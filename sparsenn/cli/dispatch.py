@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import errno
 import os
 import sys
 from collections.abc import Sequence
@@ -16,6 +17,8 @@ from sparsenn.cli.output import one_line
 OK, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
 
 _COMMANDS = ("demo", "train", "evaluate", "inspect", "doctor")
+#: Errors of the file system that only a path which was given can cause.
+_BAD_PATHS = (errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.ENOTDIR)
 _THREADS = Option("threads", "int", None, "", low=1, high=4096)
 
 
@@ -122,6 +125,8 @@ def _run(args: argparse.Namespace) -> int:
 
 def _is_usage(error: Exception) -> bool:
     if isinstance(error, UsageError):
+        return True
+    if isinstance(error, OSError) and error.errno in _BAD_PATHS:
         return True
     from sparsenn.data import DataError
     from sparsenn.export.safetensors import FormatError

@@ -81,6 +81,8 @@ class Option:
 
     def check(self, value: Any) -> Any:
         """The value, converted to its kind; UsageError if it is not allowed."""
+        if type(value) is int and abs(value) >= 2**64:  # beyond what any option takes
+            raise UsageError(f"{self.flag} must be below 2**64 in size")
         if self.kind == "float" and type(value) is int:
             value = float(value)
         if self.kind == "names" and isinstance(value, str):
