@@ -87,6 +87,7 @@ everywhere = pytest.mark.parametrize(
     ("isa", "dtype"), [(isa, dtype) for isa in ISAS for dtype in REALS]
 )
 wide = problem((70, 300), 0.2, 128, 1, 257)
+tall = problem((2100, 12), 0.6, 5, 1, 130)  # several chunks of rows
 one_column = problem((40, 1), 1.0, 128, 1, 33)
 
 
@@ -94,6 +95,7 @@ one_column = problem((40, 1), 1.0, 128, 1, 33)
 @given(p=problems(), activation=st.sampled_from((IDENTITY, RELU)), bias=st.booleans())
 @example(p=wide, activation=RELU, bias=True)
 @example(p=one_column, activation=IDENTITY, bias=False)
+@example(p=tall, activation=IDENTITY, bias=True)
 def test_spmm(
     isa: str, dtype: DTypeLike, p: Problem, activation: int, bias: bool
 ) -> None:
@@ -112,6 +114,7 @@ def test_spmm(
 @everywhere
 @given(p=problems())
 @example(p=wide)
+@example(p=tall)
 @example(p=one_column)
 def test_backward(isa: str, dtype: DTypeLike, p: Problem) -> None:
     values, x, dy, _ = p.arrays(dtype)
