@@ -14,8 +14,6 @@ typedef snn_column_index column_index;
 typedef snn_batch_columns batch_columns;
 
 enum {
-    AHEAD = 4, /* columns */
-    LINE = 64, /* bytes of a cache line */
     TRANSPOSED = 16,  /* edge of the squares in which activations are transposed */
     SLOWER = 4,       /* a scattered multiply-add costs about that many of a panel's */
     SCRATCH = 1 << 20 /* bytes of activations that a unit works on */
@@ -91,27 +89,6 @@ static part part_of(const column_index *w, int64_t column, int64_t begin, int64_
     return (part){.n = last - first, .row = begin,
                   .rows = (const char *)w->rows + first * w->row_bytes,
                   .slots = w->slots ? w->slots + first : NULL, .slot = first, .step = 1};
-}
-
-/* Asks for the entries of a column some columns before they are needed: they come from
- * anywhere in memory. */
-static void announce(const column_index *w, const batch_columns *b, int64_t u,
-                     const real *values)
-{
-    if (!w->start || u + 2 * AHEAD >= b->n_columns)
-        return;
-    __builtin_prefetch(w->start + b->columns[u + 2 * AHEAD]);
-    const int64_t j = b->columns[u + AHEAD];
-    const int64_t first = w->start[j], last = w->start[j + 1];
-    const char *rows = (const char *)w->rows + first * w->row_bytes;
-    for (int64_t at = 0; at < (last - first) * w->row_bytes; at += LINE)
-        __builtin_prefetch(rows + at);
-    if (w->slots)
-        for (int64_t e = first; e < last; e += LINE / 4)
-            __builtin_prefetch(w->slots + e);
-    else if (values)
-        for (int64_t e = first; e < last; e += LINE / (int64_t)sizeof(real))
-            __builtin_prefetch(values + e);
 }
 
 /* out[c * ldout + r] = in[r * ldin + c] for rows x columns. */
@@ -216,7 +193,6 @@ static void forward_rows(const job *j, int64_t begin, int64_t end, real *restric
             memset(t + s * n, 0, (size_t)n * sizeof(real));
     }
     for (int64_t u = 0; u < b->n_columns; u++) {
-        announce(j->w, b, u, j->values);
         const part p = part_of(j->w, b->columns[u], begin, end);
         const real *v = values_of(&p, j->values, room);
         for (int64_t k = b->start[u]; k < b->start[u + 1]; k++)
@@ -309,7 +285,6 @@ static void grad_tile(const job *j, int64_t block, int64_t begin, int64_t end,
         zero(j, begin * w->n_cols, end * w->n_cols);
     }
     for (; u < u_end; u++) {
-        announce(w, j->b, u, NULL);
         const part p = part_of(w, j->b->columns[u], begin, end);
         dot_column(j, &p, u, v);
         if (p.slots)
@@ -328,7 +303,6 @@ static void grad_columns(const job *j, int64_t begin, int64_t end)
     const int64_t u_end = batch_column(j->b, end);
     int64_t slot = w->start[begin];
     for (int64_t u = batch_column(j->b, begin); u < u_end; u++) {
-        announce(w, j->b, u, NULL);
         const part p = part_of(w, j->b->columns[u], 0, w->n_rows);
         zero(j, slot, p.slot);
         dot_column(j, &p, u, j->dvalues + p.slot);
