@@ -34,6 +34,8 @@ def activation_backward(
         if out is not None:
             g = mul(g, wrap((out.data > 0).astype(g.dtype)))
         return g, reduce_sum(g, axis=0) if needs_bias else None
+    if out is None and not needs_bias:
+        return g, None
     y = g.data if out is None else out.data
     dz, db = _core.activation_backward(
         activation, as_order(y, True), as_order(g.data, True)

@@ -27,7 +27,8 @@ def used():
 
 def limit(megabytes):
     bound = used() + megabytes * 2**20
-    resource.setrlimit(resource.RLIMIT_AS, (bound, bound))
+    _, most = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (bound, most))
 """
 
 
@@ -125,5 +126,34 @@ def test_growth_by_gradient_streams_the_gradient() -> None:
         pattern = SparsePattern.random((8_000, 8_000), 100_000, seed=0)
         indptr, indices = ops.OuterSum([(a, b)]).largest_outside(pattern, 30_000)
         assert len(indices) == 30_000
+        """
+    )
+
+
+def test_a_sparse_batch_of_a_million_features_is_never_dense() -> None:
+    # Dense, this batch would be 256 MB, twice that with its gradient.
+    run(
+        """
+        from scipy import sparse
+        rng = np.random.default_rng(0)
+        where = rng.integers(0, 64, 5_000), rng.integers(0, 1_000_000, 5_000)
+        x = sparse.csr_array((np.ones(5_000, np.float32), where), (64, 1_000_000))
+        for sparse_input in (False, True):
+            layer = nn.Linear(
+                1_000_000, 1000, nnz=1_000_000, seed=0, sparse_input=sparse_input
+            )
+            opt = optim.SGD(layer.parameters(), lr=0.1, momentum=0.9)
+            topo = topology.SET(layer.parameters(), opt, drop_fraction=0.3)
+            (layer(x) ** 2).sum().backward()
+            opt.step()
+            opt.zero_grad()
+            limit(100)
+            for _ in range(3):
+                (layer(x) ** 2).sum().backward()
+                opt.step()
+                opt.zero_grad()
+            limit(400)
+            topo.update(0.3)
+            assert layer.weight.pattern.by_column == sparse_input
         """
     )
