@@ -377,5 +377,7 @@ class Checkpoint(Callback):
             save_checkpoint(self.path, state)
 
     def on_interrupt(self, state: State) -> None:
-        if state.between_steps:
+        # Cut while the end of an epoch is told around, a file would hold the epoch
+        # but not what callbacks make of it: the one before is better.
+        if state.between_steps and state.epoch_seen:
             save_checkpoint(self.path, state)

@@ -142,7 +142,7 @@ def fit(
             if state.stop and state.batch < state.steps_per_epoch:
                 break
             _finish_epoch(state, parts)
-            _call(state, "on_epoch_end")
+            _end_epoch(state)
         state.history.stop_reason = state.stop_reason
         _call(state, "on_train_end")
     except KeyboardInterrupt:
@@ -188,6 +188,14 @@ def _fitted(scaling: Any, x: Any) -> Any:
 def _call(state: State, hook: str) -> None:
     for callback in state.callbacks:
         getattr(callback, hook)(state)
+
+
+def _end_epoch(state: State) -> None:
+    """Calls ``on_epoch_end``; until all have seen it no interrupt may save."""
+    for callback in state.callbacks:
+        state.epoch_seen = callback.last
+        callback.on_epoch_end(state)
+    state.epoch_seen = True
 
 
 def _train_epoch(

@@ -39,6 +39,9 @@ class State:
         The record of the last finished epoch (the last row of ``history``).
     between_steps : bool
         Whether the model and the optimiser agree; False only while a step is under way.
+    epoch_seen : bool
+        Whether all callbacks but the ``last`` ones have seen the end of the epoch;
+        False only while they are called.
     stop : bool
         Ends training when set.
     stop_reason : str
@@ -73,6 +76,7 @@ class State:
     batch_loss: float = float("nan")
     logs: dict[str, Any] = field(default_factory=dict)
     between_steps: bool = True
+    epoch_seen: bool = True
     stop: bool = False
     stop_reason: str = ""
     callbacks: tuple[Callback, ...] = ()

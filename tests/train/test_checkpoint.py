@@ -354,3 +354,33 @@ def test_counters_that_lie_are_refused(
     run = parts(epochs=1)
     with pytest.raises(FormatError, match="its training state is damaged"):
         fit(run.pop("model"), blobs, start=saved, **run)
+
+
+def test_cut_while_the_end_of_an_epoch_is_told_around(
+    blobs: Dataset, tmp_path: Path
+) -> None:
+    saved = tmp_path / "checkpoint.safetensors"
+
+    class Impatient(Callback):
+        def on_epoch_end(self, state: Any) -> None:
+            if state.epoch == 2:
+                raise KeyboardInterrupt
+
+    def best(*others: Callback, start: Any = None) -> tuple[Any, ...]:
+        run = parts(epochs=3)
+        watching = EarlyStopping("val_loss", patience=1)
+        history = fit(
+            run.pop("model"),
+            blobs,
+            val_fraction=0.25,
+            callbacks=[*others, watching],
+            start=start,
+            **run,
+        )
+        return watching.best, watching.best_epoch, len(history)
+
+    expected = best()
+    with pytest.raises(KeyboardInterrupt):
+        best(Impatient(), Checkpoint(saved))
+    assert load_checkpoint(saved).epoch == 1
+    assert best(start=saved) == expected
