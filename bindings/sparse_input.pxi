@@ -202,11 +202,11 @@ def sparse_input(
         0: identity, 1: ReLU.
     """
     _same_features(index, batch)
-    _vector(values, "values", index.nnz, None, "the weight has nnz")
+    values = _vector(values, "values", index.nnz, None, "the weight has nnz")
     dtype = values.dtype
-    _vector(x, "x", batch.nnz, dtype, "the batch has nnz")
+    x = _vector(x, "x", batch.nnz, dtype, "the batch has nnz")
     if bias is not None:
-        _vector(bias, "bias", index.c.n_rows, dtype, "expected")
+        bias = _vector(bias, "bias", index.c.n_rows, dtype, "expected")
     if activation not in (0, 1):
         raise ValueError(f"activation is {activation}, expected 0 (none) or 1 (ReLU)")
     y = _empty(batch.c.batch, index.c.n_rows, dtype)
@@ -248,12 +248,13 @@ def sparse_input_grad(ColumnIndex index not None, BatchColumns batch not None, x
         Same dtype, feature-major memory.
     """
     _same_features(index, batch)
-    dtype = _real_array(dy, "dy").dtype
+    dy = _real_array(dy, "dy")
+    dtype = dy.dtype
     _activations(dy, "dy", index.c.n_rows, dtype)
     if dy.shape[0] != batch.c.batch:
         raise ValueError(
             f"dy has shape {dy.shape}, the batch has {batch.c.batch} samples")
-    _vector(x, "x", batch.nnz, dtype, "the batch has nnz")
+    x = _vector(x, "x", batch.nnz, dtype, "the batch has nnz")
     cdef int64_t lddy = _ld(dy)
     dvalues = _empty_1d(index.nnz, dtype)
     cdef const void *xp = cnp.PyArray_DATA(x)

@@ -60,6 +60,13 @@ def test_an_array_of_a_subclass_is_taken_by_its_memory(kind):
     assert dx.shape == (3, 300) and dvalues.shape == (200,)
     assert _core.sddmm(layout, dy.view(kind), x).shape == (200,)
     assert _core.activation_backward(1, dy.view(kind), dy.view(kind))[0].shape == (3, 7)
+    index = _core.ColumnIndex(layout)
+    indptr, indices = np.arange(4, dtype=np.int32), np.array([5, 0, 299], np.int32)
+    batch = _core.BatchColumns((3, 300), indptr.view(kind), indices.view(kind))
+    three, bias = np.ones(3, np.float32).view(kind), np.ones(7, np.float32).view(kind)
+    assert _core.sparse_input(index, values, batch, three, bias).shape == (3, 7)
+    gradient = _core.sparse_input_grad(index, batch, three, dy.view(kind))
+    assert gradient.shape == (200,)
     scores = np.arange(50, dtype=np.float32)
     np.testing.assert_array_equal(
         _core.select(scores.view(kind), 5), _core.select(scores, 5)
@@ -76,6 +83,40 @@ def test_what_only_says_that_it_is_an_array_is_refused():
         _core.sgd(Impostor(), Impostor(), None, 0.1)
     with pytest.raises(TypeError, match="must be a NumPy array"):
         _core.select(Impostor(), 1)
+
+
+@pytest.mark.parametrize(
+    ("indptr", "indices"),
+    [
+        ([0, 1, 2, 4], [5, 0, 299]),  # past the end
+        ([0, 2, 1, 3], [5, 0, 299]),  # decreases
+        ([1, 1, 2, 3], [5, 0, 299]),
+        ([0, 1, 2, 3], [5, 0, 300]),
+        ([0, 1, 2, 3], [5, -1, 299]),
+        ([0, 1, 2], [5, 0]),  # of another length
+    ],
+)
+def test_a_batch_that_is_not_csr_is_refused(indptr, indices):
+    with pytest.raises(ValueError, match="ind"):
+        _core.BatchColumns(
+            (3, 300), np.array(indptr, np.int32), np.array(indices, np.int32)
+        )
+
+
+def test_a_batch_is_of_the_weights_features_and_samples():
+    batch = _core.BatchColumns((3, 301), np.zeros(4, np.int32), np.zeros(0, np.int32))
+    index = _core.ColumnIndex(PATTERN.layout)
+    none = np.zeros(0, np.float32)
+    with pytest.raises(ValueError, match="the batch has 301 features"):
+        _core.sparse_input(index, ONES, batch, none)
+    batch = _core.BatchColumns((4, 300), np.zeros(5, np.int32), np.zeros(0, np.int32))
+    with pytest.raises(ValueError, match="the batch has 4 samples"):
+        _core.sparse_input_grad(index, batch, none, activations(7))
+    with pytest.raises(ValueError, match="shape"):
+        _core.sparse_input(index, ONES, batch, np.zeros(1, np.float32))
+    wide = _core.Layout.__new__(_core.Layout)  # its __init__ never ran
+    assert _core.ColumnIndex(wide).nnz == 0
+    assert _core.ColumnIndex(wide, transposed=True).nnz == 0
 
 
 def test_an_optimiser_step_refuses_shared_memory():
