@@ -11,13 +11,62 @@ layer; Evci et al., "Gradient flow in sparse neural networks", arXiv:2010.03533.
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import final
+from typing import Any, final
 
 import numpy as np
 
 from sparsenn.random import Stream
 from sparsenn.sparse import SparsePattern
+
+
+@dataclass(frozen=True)
+class _Scaled(ABC):
+    """Draws of unit size at each position, times a scale of its row and column."""
+
+    def __call__(
+        self,
+        pattern: SparsePattern,
+        stream: Stream,
+        dtype: np.dtype,
+        slots: np.ndarray | None = None,
+    ) -> np.ndarray:
+        """Values of the slots."""
+        draws = self._draw(pattern, stream, dtype, slots)
+        return draws * np.asarray(self._scale(pattern, slots)).astype(dtype)
+
+    def _draw(
+        self,
+        pattern: SparsePattern,
+        stream: Stream,
+        dtype: np.dtype,
+        slots: np.ndarray | None,
+    ) -> np.ndarray:
+        """N(0, 1), unless a distribution says otherwise."""
+        elements = _elements(pattern, slots)
+        return stream.normal(dtype=dtype, **elements)
+
+    @abstractmethod
+    def _scale(
+        self, pattern: SparsePattern, slots: np.ndarray | None
+    ) -> np.ndarray | float:
+        """Factor of each slot's draw."""
+
+
+@dataclass(frozen=True)
+class _ScaledUniform(_Scaled):
+    """The same with draws from U(-1, 1)."""
+
+    def _draw(
+        self,
+        pattern: SparsePattern,
+        stream: Stream,
+        dtype: np.dtype,
+        slots: np.ndarray | None,
+    ) -> np.ndarray:
+        elements = _elements(pattern, slots)
+        return 2 * stream.uniform(dtype=dtype, **elements) - 1
 
 
 @final
@@ -41,25 +90,18 @@ class Constant:
 
 @final
 @dataclass(frozen=True)
-class Normal:
+class Normal(_Scaled):
     """N(0, std^2), whatever the fan-in (SET's authors: std = 0.1)."""
 
     std: float = 0.1
 
-    def __call__(
-        self,
-        pattern: SparsePattern,
-        stream: Stream,
-        dtype: np.dtype,
-        slots: np.ndarray | None = None,
-    ) -> np.ndarray:
-        """Values of the slots."""
-        return _normal(pattern, stream, dtype, slots) * dtype.type(self.std)
+    def _scale(self, pattern: SparsePattern, slots: np.ndarray | None) -> float:
+        return self.std
 
 
 @final
 @dataclass(frozen=True)
-class KaimingNormal:
+class KaimingNormal(_Scaled):
     """N(0, gain^2 / fan_in), fan_in = connections into the row's neuron.
 
     References
@@ -69,42 +111,28 @@ class KaimingNormal:
 
     gain: float = math.sqrt(2.0)
 
-    def __call__(
-        self,
-        pattern: SparsePattern,
-        stream: Stream,
-        dtype: np.dtype,
-        slots: np.ndarray | None = None,
-    ) -> np.ndarray:
-        """Values of the slots."""
-        fan_in = _fan(pattern, slots, into=True)
-        scale = (self.gain / np.sqrt(fan_in)).astype(dtype)
-        return _normal(pattern, stream, dtype, slots) * scale
+    def _scale(
+        self, pattern: SparsePattern, slots: np.ndarray | None
+    ) -> np.ndarray | float:
+        return self.gain / np.sqrt(_fan(pattern, slots, into=True))
 
 
 @final
 @dataclass(frozen=True)
-class KaimingUniform:
+class KaimingUniform(_ScaledUniform):
     """U(-a, a) with a = gain * sqrt(3 / fan_in): the variance of KaimingNormal."""
 
     gain: float = math.sqrt(2.0)
 
-    def __call__(
-        self,
-        pattern: SparsePattern,
-        stream: Stream,
-        dtype: np.dtype,
-        slots: np.ndarray | None = None,
-    ) -> np.ndarray:
-        """Values of the slots."""
-        fan_in = _fan(pattern, slots, into=True)
-        scale = (self.gain * np.sqrt(3.0 / fan_in)).astype(dtype)
-        return _symmetric_uniform(pattern, stream, dtype, slots) * scale
+    def _scale(
+        self, pattern: SparsePattern, slots: np.ndarray | None
+    ) -> np.ndarray | float:
+        return self.gain * np.sqrt(3.0 / _fan(pattern, slots, into=True))
 
 
 @final
 @dataclass(frozen=True)
-class XavierNormal:
+class XavierNormal(_Scaled):
     """N(0, 2 gain^2 / (fan_in + fan_out)), both of real connections.
 
     References
@@ -115,64 +143,38 @@ class XavierNormal:
 
     gain: float = 1.0
 
-    def __call__(
-        self,
-        pattern: SparsePattern,
-        stream: Stream,
-        dtype: np.dtype,
-        slots: np.ndarray | None = None,
-    ) -> np.ndarray:
-        """Values of the slots."""
-        fans = _fan(pattern, slots, into=True) + _fan(pattern, slots, into=False)
-        scale = (self.gain * np.sqrt(2.0 / fans)).astype(dtype)
-        return _normal(pattern, stream, dtype, slots) * scale
+    def _scale(
+        self, pattern: SparsePattern, slots: np.ndarray | None
+    ) -> np.ndarray | float:
+        return self.gain * np.sqrt(2.0 / _fans(pattern, slots))
 
 
 @final
 @dataclass(frozen=True)
-class XavierUniform:
+class XavierUniform(_ScaledUniform):
     """U(-a, a) with a = gain * sqrt(6 / (fan_in + fan_out)), of real connections."""
 
     gain: float = 1.0
 
-    def __call__(
-        self,
-        pattern: SparsePattern,
-        stream: Stream,
-        dtype: np.dtype,
-        slots: np.ndarray | None = None,
-    ) -> np.ndarray:
-        """Values of the slots."""
-        fans = _fan(pattern, slots, into=True) + _fan(pattern, slots, into=False)
-        scale = (self.gain * np.sqrt(6.0 / fans)).astype(dtype)
-        return _symmetric_uniform(pattern, stream, dtype, slots) * scale
+    def _scale(
+        self, pattern: SparsePattern, slots: np.ndarray | None
+    ) -> np.ndarray | float:
+        return self.gain * np.sqrt(6.0 / _fans(pattern, slots))
 
 
-def _ranks(pattern: SparsePattern, slots: np.ndarray | None) -> np.ndarray | None:
-    """Element numbers of the draws; None for all positions of a full pattern."""
-    if slots is None:
-        return None if pattern.is_full else pattern.ranks()
-    return slots.astype(np.int64) if pattern.is_full else pattern.ranks()[slots]
+def _elements(pattern: SparsePattern, slots: np.ndarray | None) -> dict[str, Any]:
+    """Which elements of a stream belong to the slots: those numbered by position."""
+    if pattern.is_full:
+        if slots is None:
+            return {"n": pattern.nnz}
+        return {"elements": slots.astype(np.int64)}
+    ranks = pattern.ranks()
+    return {"elements": ranks if slots is None else ranks[slots]}
 
 
-def _normal(
-    pattern: SparsePattern, stream: Stream, dtype: np.dtype, slots: np.ndarray | None
-) -> np.ndarray:
-    elements = _ranks(pattern, slots)
-    if elements is None:
-        return stream.normal(pattern.nnz, dtype=dtype)
-    return stream.normal(elements=elements, dtype=dtype)
-
-
-def _symmetric_uniform(
-    pattern: SparsePattern, stream: Stream, dtype: np.dtype, slots: np.ndarray | None
-) -> np.ndarray:
-    elements = _ranks(pattern, slots)
-    if elements is None:
-        uniform = stream.uniform(pattern.nnz, dtype=dtype)
-    else:
-        uniform = stream.uniform(elements=elements, dtype=dtype)
-    return 2 * uniform - 1
+def _fans(pattern: SparsePattern, slots: np.ndarray | None) -> np.ndarray | float:
+    """Connections of the slot's row and of its column together."""
+    return _fan(pattern, slots, into=True) + _fan(pattern, slots, into=False)
 
 
 def _fan(
