@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from typing import Any
-
-import numpy as np
 
 from sparsenn import nn
 from sparsenn.models.mlp import mlp
@@ -33,15 +30,7 @@ def build(
     n_features: int,
     n_classes: int,
     density: float = 1.0,
-    *,
-    init: str = "erk",
-    keep_dense: Sequence[int] = (),
-    activation: str = "relu",
-    dropout: float = 0.0,
-    input_rms: float = 1.0,
-    sparse_input: bool = False,
-    seed: int | np.random.Generator | None = None,
-    dtype: Any = np.float32,
+    **options: Any,
 ) -> nn.Sequential:
     """The model of an architecture's name, checked against the data.
 
@@ -51,7 +40,9 @@ def build(
         Sizes joined by dashes.
     n_features, n_classes : int
         Of the data; they must be the first and the last size.
-    density, init, keep_dense, activation, dropout, input_rms, sparse_input, seed, dtype
+    density : float
+        Of the whole network.
+    **options
         As for :func:`mlp`.
 
     Raises
@@ -69,15 +60,4 @@ def build(
             f"architecture {arch} has {sizes[-1]} outputs, the data has {n_classes} "
             "classes"
         )
-    return mlp(
-        sizes,
-        density,
-        init=init,
-        keep_dense=keep_dense,
-        activation=activation,
-        dropout=dropout,
-        input_rms=input_rms,
-        sparse_input=sparse_input,
-        seed=seed,
-        dtype=dtype,
-    )
+    return mlp(sizes, density, **options)
