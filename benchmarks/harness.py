@@ -11,6 +11,7 @@ import argparse
 import gc
 import json
 import statistics
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -37,7 +38,9 @@ class Timing:
 
 
 def interleave(
-    runs: Mapping[str, Callable[[], object]], rounds: int, repeat: int = 1
+    runs: Mapping[str, Callable[[], object]],
+    rounds: int,
+    repeat: int | Mapping[str, int] = 1,
 ) -> dict[str, Timing]:
     """Time each run `repeat` times in a row, in turn, for `rounds` rounds.
 
@@ -45,6 +48,7 @@ def interleave(
     neighbour's caches. Times are per run. The collector rests while the clock runs.
     """
     names = list(runs)
+    times = dict.fromkeys(names, repeat) if isinstance(repeat, int) else repeat
     timings = {name: Timing() for name in names}
     for round_ in range(rounds):
         shift = round_ % len(names) if names else 0
@@ -52,13 +56,27 @@ def interleave(
             gc.collect()
             gc.disable()
             wall, cpu = time.perf_counter(), time.process_time()
-            for _ in range(repeat):
+            for _ in range(times[name]):
                 runs[name]()
             cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
             gc.enable()
-            timings[name].cpu.append(cpu / repeat)
-            timings[name].wall.append(wall / repeat)
+            timings[name].cpu.append(cpu / times[name])
+            timings[name].wall.append(wall / times[name])
     return timings
+
+
+def measure(
+    runs: Mapping[str, Callable[[], object]], rounds: int, seconds: float = 0.03
+) -> dict[str, Timing]:
+    """`interleave` with turns of about `seconds`, after one call that warms up."""
+    repeat = {}
+    for name, run in runs.items():
+        run()
+        start = time.perf_counter()
+        run()
+        once = time.perf_counter() - start
+        repeat[name] = max(1, min(1000, round(seconds / max(once, 1e-9))))
+    return interleave(runs, rounds, repeat)
 
 
 def compare(
@@ -107,7 +125,35 @@ def arguments(description: str, threads: int = 1) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write JSON")
     parser.add_argument("--threads", type=int, default=threads, metavar="N")
+    parser.add_argument("--quick", action="store_true", help="tiny sizes: does it run?")
     return parser
+
+
+def parse(
+    parser: argparse.ArgumentParser,
+    arguments: Sequence[str] | None = None,
+    **quick: object,
+) -> argparse.Namespace:
+    """What the command line asks for; with ``--quick``, `quick` are the defaults."""
+    given = sys.argv[1:] if arguments is None else arguments
+    if "--quick" in given:
+        parser.set_defaults(**quick)
+    return parser.parse_args(given)
+
+
+def numbers(text: str) -> list[float]:
+    """Numbers separated by commas, as options take them."""
+    return [float(part) for part in text.split(",")]
+
+
+def counts(text: str) -> list[int]:
+    """Whole numbers separated by commas, as options take them."""
+    return [int(part) for part in text.split(",")]
+
+
+def clock(threads: int) -> str:
+    """The key of the figure to trust: processor time on one thread, else wall time."""
+    return "cpu_ms" if threads == 1 else "wall_ms"
 
 
 def report(
@@ -137,6 +183,7 @@ def report(
             "title": title,
             "machine": circumstances,
             "options": {k: v for k, v in vars(options).items() if k != "json"},
+            "headings": dict(headings),
             "rows": list(rows),
             "notes": list(notes),
             **facts,

@@ -8,27 +8,13 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
 
 from benchmarks import harness, machine
 
-if TYPE_CHECKING:
-    import numpy as np
-
 #: rows x columns @ density, as --case takes them
-CASES = (
-    "1000x1000@0.04",
-    "1000x1000@0.1",
-    "4096x4096@0.2",
-    "4096x4096@0.1",
-    "4096x4096@0.05",
-    "4096x4096@0.02",
-    "4096x4096@0.01",
-)
+CASES = "1000x1000@0.04,1000x1000@0.1,4096x4096@0.2,4096x4096@0.1,4096x4096@0.02"
 #: Products in one step of training: forward, dX, dW.
 PRODUCTS = 3
-#: Floating-point operations of the dense product that a turn should take.
-ENOUGH = 4e9
 
 
 def parse(case: str) -> tuple[int, int, float]:
@@ -43,14 +29,9 @@ def parse(case: str) -> tuple[int, int, float]:
         ) from None
 
 
-def feature_major(rng: np.random.Generator, batch: int, n: int, real: str) -> Any:
-    """Random activations as layers hand them to each other: aligned, batch fastest."""
-    import numpy as np
-
-    from sparsenn import _core
-
-    values = np.asfortranarray(rng.standard_normal((batch, n)).astype(real))
-    return _core.activation_backward(0, None, values)[0]
+def cases(text: str) -> list[tuple[int, int, float]]:
+    """Several cases, separated by commas."""
+    return [parse(case) for case in text.split(",")]
 
 
 def runs(
@@ -59,6 +40,7 @@ def runs(
     """What is timed, the number of connections and the width of the column blocks."""
     import numpy as np
 
+    from benchmarks.products import activation
     from sparsenn import _core
     from sparsenn.sparse import SparsePattern
 
@@ -69,8 +51,8 @@ def runs(
     assert layout is not None, "a full pattern is dense"
     values = rng.standard_normal(nnz).astype(real)
     bias = rng.standard_normal(rows).astype(real)
-    x = feature_major(rng, batch, columns, real)
-    dy = feature_major(rng, batch, rows, real)
+    x = activation(rng, batch, columns, real)
+    dy = activation(rng, batch, rows, real)
     dense = rng.standard_normal((rows, columns)).astype(real)
     x_dense = np.ascontiguousarray(x.T)
     scipy = pattern.to_scipy(values)
@@ -94,10 +76,7 @@ def measure(
     """One row per product: milliseconds, GFLOP/s and how many times NumPy's speed."""
     rows, columns, density = case
     calls, nnz, width = runs(rows, columns, density, batch, real)
-    for call in calls.values():
-        call()
-    repeat = max(1, round(ENOUGH / (2 * batch * rows * columns)))
-    timings = harness.interleave(calls, rounds, repeat)
+    timings = harness.measure(calls, rounds)
     ms = {name: timing.row()["cpu_ms"] for name, timing in timings.items()}
     ms["forward + backward"] = ms["spmm, bias, ReLU"] + ms["spmm_backward"]
     out: list[dict[str, object]] = []
@@ -132,12 +111,12 @@ HEADINGS = {
 def options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """What the command line asks for."""
     parser = harness.arguments(__doc__ or "")
-    parser.add_argument("--case", type=parse, action="append", metavar="RxC@DENSITY")
-    parser.add_argument("--batch", type=int, action="append", metavar="N")
+    parser.add_argument("--case", type=cases, default=CASES, metavar="RxC@DENSITY,...")
+    parser.add_argument("--batch", type=harness.counts, default="128", metavar="N,...")
     parser.add_argument("--dtype", choices=("float32", "float64"), default="float32")
     parser.add_argument("--isa", help="instruction set (default: the best one here)")
     parser.add_argument("--rounds", type=int, default=9, metavar="N")
-    return parser.parse_args(arguments)
+    return harness.parse(parser, arguments, case="64x64@0.1", batch="8", rounds=1)
 
 
 def main() -> None:
@@ -152,8 +131,8 @@ def main() -> None:
         config.set_isa(chosen.isa)
     rows = [
         row
-        for case in chosen.case or map(parse, CASES)
-        for batch in chosen.batch or (128,)
+        for case in chosen.case
+        for batch in chosen.batch
         for row in measure(case, batch, chosen.dtype, chosen.rounds)
     ]
     harness.report(chosen, rows, HEADINGS, f"kernels, {chosen.dtype}")

@@ -38,12 +38,17 @@ def cpu_model() -> str:
     return f"{name} (family {fields.get('cpu family')}, model {fields.get('model')})"
 
 
+def processor_flags() -> set[str]:
+    """Words of the system's description of the processor; none where it has none."""
+    try:
+        return set(Path("/proc/cpuinfo").read_text().split())
+    except OSError:
+        return set()
+
+
 def instruction_sets() -> list[str]:
     """The vector instruction sets, of those named here, that the processor has."""
-    try:
-        words = set(Path("/proc/cpuinfo").read_text().split())
-    except OSError:
-        return []
+    words = processor_flags()
     return [name for name in INSTRUCTION_SETS if name in words]
 
 

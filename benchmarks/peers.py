@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     Layer = Callable[[csr_array, np.ndarray], Any]
     Step = Callable[[np.ndarray, np.ndarray], float]
 
+warnings.filterwarnings("ignore", "Sparse (CSR tensor|invariant checks)")
+
 
 def dense_layer(weight: csr_array, bias: np.ndarray) -> Any:
     """`torch.nn.Linear` that holds the weight as a dense matrix."""
@@ -84,7 +86,6 @@ def torch_step(problem: Problem, layer: Layer, threads: int, fused: bool) -> Ste
     import numpy as np
     import torch
 
-    warnings.filterwarnings("ignore", "Sparse (CSR tensor|invariant checks)")
     torch.set_num_threads(threads)
     modules: list[Any] = []
     for weight, bias in zip(problem.weights, problem.biases, strict=True):

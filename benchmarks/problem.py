@@ -59,12 +59,15 @@ def er_counts(sizes: list[int], density: float) -> list[int]:
 def random_weight(m: int, n: int, nnz: int, rng: np.random.Generator) -> csr_array:
     """`nnz` distinct positions of an m x n matrix, He initialised by the real fan-in.
 
-    Draws with replacement and fills up, so that time and memory follow `nnz`.
+    Where they are few, draws with replacement and fills up, so that time and memory
+    follow `nnz`.
     """
     from scipy.sparse import csr_array
 
     if nnz == m * n:
         ranks = np.arange(m * n, dtype=np.int64)
+    elif nnz > m * n // 16:
+        ranks = np.sort(rng.choice(m * n, nnz, replace=False, shuffle=False))
     else:
         ranks = np.unique(rng.integers(0, m * n, size=nnz))
         while ranks.size < nnz:

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from time import perf_counter
+from typing import Any
 
-from sparsenn.autograd import Tensor, no_grad
+from benchmarks import harness, machine
 
 NODES = 1000
+HEADINGS = {
+    "name": "product",
+    "plain": "not recorded: us a node",
+    "forward": "recorded",
+    "both": "forward and backward",
+}
 
 
-def best(f: Callable[[], None], repeats: int = 30) -> float:
+def best(f: Callable[[], None], repeats: int) -> float:
     """Least seconds of some repeats of a call."""
     times = []
     for _ in range(repeats):
@@ -20,7 +27,7 @@ def best(f: Callable[[], None], repeats: int = 30) -> float:
     return min(times)
 
 
-def chain(x: Tensor, factor: Tensor) -> Tensor:
+def chain(x: Any, factor: Any) -> Any:
     """Multiply a scalar many times."""
     for _ in range(NODES):
         x = x * factor
@@ -28,28 +35,33 @@ def chain(x: Tensor, factor: Tensor) -> Tensor:
 
 
 def main() -> None:
-    """Print forward, backward and total."""
-    factor = Tensor(1.0001)
+    """Parse the command line, time, report."""
+    parser = harness.arguments(__doc__ or "")
+    parser.add_argument("--repeats", type=int, default=30)
+    options = harness.parse(parser, repeats=2)
+    machine.limit_threads(options.threads)
+    from sparsenn.autograd import Tensor, no_grad
+
+    rows = []
     for name, second in (("by a constant", False), ("by a variable", True)):
         x = Tensor(1.0, requires_grad=True)
-        y = Tensor(1.0001, requires_grad=True) if second else factor
+        y = Tensor(1.0001, requires_grad=second)
 
-        def forward(x: Tensor = x, y: Tensor = y) -> None:
+        def forward(x: Any = x, y: Any = y) -> None:
             chain(x, y)
 
-        def both(x: Tensor = x, y: Tensor = y) -> None:
+        def both(x: Any = x, y: Any = y) -> None:
             chain(x, y).backward()
 
-        def plain(x: Tensor = x, y: Tensor = y) -> None:
+        def plain(x: Any = x, y: Any = y) -> None:
             with no_grad():
                 chain(x, y)
 
-        total = best(both) / NODES * 1e6
-        ahead = best(forward) / NODES * 1e6
-        print(
-            f"{name:14s} no_grad {best(plain) / NODES * 1e6:5.2f} us  "
-            f"forward {ahead:5.2f} us  forward + backward {total:5.2f} us a node"
-        )
+        row: dict[str, object] = {"name": name}
+        for part, run in (("plain", plain), ("forward", forward), ("both", both)):
+            row[part] = best(run, options.repeats) / NODES * 1e6
+        rows.append(row)
+    harness.report(options, rows, HEADINGS, f"Tape: a scalar chain of {NODES:,} nodes")
 
 
 if __name__ == "__main__":

@@ -7,19 +7,41 @@ on the new pattern costs beyond a later one is counted as part of the update.
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
+from typing import Any
 
 from benchmarks import harness, machine
+
+UPDATE, AFTER, STEP = "update", "first step after", "training step"
+
+
+def timings(
+    update: Callable[[], Any], step: Callable[[], Any], rounds: int
+) -> dict[str, harness.Timing]:
+    """Update, first step on the new pattern, ordinary step, in that order."""
+    found = {name: harness.Timing() for name in (UPDATE, AFTER, STEP)}
+    for _ in range(rounds):
+        for name, run in zip(found, (update, step, step), strict=True):
+            once = harness.interleave({name: run}, rounds=1)[name]
+            found[name].cpu += once.cpu
+            found[name].wall += once.wall
+    return found
+
+
+def cost(ms: dict[str, float]) -> float:
+    """Training steps that an update costs, its after-effects included."""
+    return (ms[UPDATE] + ms[AFTER] - ms[STEP]) / ms[STEP]
 
 
 def main() -> None:
     """Parse the command line, time, report."""
-    parser = harness.arguments(__doc__.splitlines()[0])
+    parser = harness.arguments(__doc__ or "")
     parser.add_argument("--arch", default="784-30000-30000-30000-10")
     parser.add_argument("--density", type=float, default=0.001818)
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--fraction", type=float, default=0.3, help="to drop")
     parser.add_argument("--rounds", type=int, default=7)
-    options = parser.parse_args()
+    options = harness.parse(parser, arch="64-100-10", density=0.2, batch=8, rounds=1)
     machine.limit_threads(options.threads)
 
     from benchmarks import ours
@@ -33,24 +55,14 @@ def main() -> None:
     feed = itertools.cycle(task.batches)
     for _ in range(3):
         step(*next(feed))
-
-    # In this order in every round: the step after the update is the first on it.
-    parts = {
-        "update": lambda: updater.update(options.fraction),
-        "first step after": lambda: step(*next(feed)),
-        "training step": lambda: step(*next(feed)),
-    }
-    timings = {name: harness.Timing() for name in parts}
-    for _ in range(options.rounds):
-        for name, run in parts.items():
-            once = harness.interleave({name: run}, rounds=1)[name]
-            timings[name].cpu += once.cpu
-            timings[name].wall += once.wall
-    key = "cpu_ms" if options.threads == 1 else "wall_ms"
-    rows = harness.compare(timings, "training step", key)
-    ms = {str(row["name"]): float(str(row[key])) for row in rows}
-    extra = ms["update"] + ms["first step after"] - ms["training step"]
-    cost = extra / ms["training step"]
+    found = timings(
+        lambda: updater.update(options.fraction),
+        lambda: step(*next(feed)),
+        options.rounds,
+    )
+    key = harness.clock(options.threads)
+    rows = harness.compare(found, STEP, key)
+    steps = cost({name: timing.row()[key] for name, timing in found.items()})
     changes = [f"{c.dropped}/{c.grown}" for c in updater.last_changes]
     harness.report(
         options,
@@ -58,11 +70,11 @@ def main() -> None:
         {**harness.TIMES, "name": "part", "ratio": "training steps"},
         f"SET update, {options.arch}, {task.nnz} connections, batch {options.batch}",
         [
-            f"An update costs {cost:.2f} training steps, its after-effects included.",
+            f"An update costs {steps:.2f} training steps, its after-effects included.",
             f"Dropped/grown by the last update: {', '.join(changes)}.",
         ],
         nnz=task.nnz,
-        training_steps_per_update=cost,
+        training_steps_per_update=steps,
     )
 
 

@@ -21,11 +21,11 @@ def peak_bytes() -> int:
 
 def main() -> None:
     """Parse the command line, build, report."""
-    parser = harness.arguments(__doc__.splitlines()[0])
+    parser = harness.arguments(__doc__ or "")
     parser.add_argument("--features", type=int, default=1_000_000)
     parser.add_argument("--density", type=float, default=1e-6)
     parser.add_argument("--rounds", type=int, default=5)
-    options = parser.parse_args()
+    options = harness.parse(parser, features=1000, density=1e-3, rounds=1)
     machine.limit_threads(options.threads)
 
     import sparsenn

@@ -12,7 +12,7 @@ import pytest
 # Not installed with the package: they run from the checkout, as this test does.
 sys.path.append(str(Path(__file__).parents[2]))
 
-from benchmarks import harness, problem, step
+from benchmarks import harness, problem, train
 
 
 def test_interleave_runs_every_engine_in_every_round() -> None:
@@ -64,10 +64,10 @@ def test_problem_has_the_density_asked_for() -> None:
 
 def test_disagreement_is_noticed() -> None:
     """A first loss off by 1e-4 is found; a dense engine's later losses are its own."""
-    good = [1.0] * step.CHECKED_STEPS
+    good = [1.0] * train.CHECKED_STEPS
     off = [1.0001, *good[1:]]
-    assert step.disagreements({"a": good, "b": off})
-    assert not step.disagreements({"a": good, "b": good})
-    later = [1.0, *[0.5] * (step.CHECKED_STEPS - 1)]
-    assert step.disagreements({"a": good, "b": later})
-    assert not step.disagreements({"a": good, step.DENSE: later})
+    assert train.disagreements({"a": good, "b": off})
+    assert not train.disagreements({"a": good, "b": good})
+    later = [1.0, *[0.5] * (train.CHECKED_STEPS - 1)]
+    assert train.disagreements({"a": good, "b": later})
+    assert not train.disagreements({"a": good, train.DENSE: later})

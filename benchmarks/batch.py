@@ -1,0 +1,39 @@
+"""Batch sizes from 1 to 1024: a layer at two densities, beside dense BLAS."""
+
+from __future__ import annotations
+
+from benchmarks import harness, machine
+
+BATCHES = "1,2,4,8,16,32,64,128,256,512,1024"
+
+
+def main() -> None:
+    """Parse the command line, check, time, report."""
+    parser = harness.arguments(__doc__ or "")
+    parser.add_argument("--width", type=int, default=4096)
+    parser.add_argument("--batches", type=harness.counts, default=BATCHES)
+    parser.add_argument("--densities", type=harness.numbers, default="0.1,0.02")
+    parser.add_argument("--only", default="sparsenn,OpenBLAS", help="engines")
+    parser.add_argument("--rounds", type=int, default=5)
+    options = harness.parse(parser, width=64, batches="1,3,32", rounds=1)
+    machine.limit_threads(options.threads)
+    from benchmarks import products
+
+    products.start(options.threads)
+    rows = [
+        row
+        for density in options.densities
+        for batch in options.batches
+        for row in products.measure(
+            products.Case((options.width,) * 2, density, batch),
+            options.only.split(","),
+            options.threads,
+            options.rounds,
+        )
+    ]
+    title = f"Batch size: {options.width} x {options.width}"
+    harness.report(options, rows, products.HEADINGS, title)
+
+
+if __name__ == "__main__":
+    main()
