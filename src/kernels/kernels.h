@@ -63,8 +63,8 @@ typedef struct SNN_REAL(snn_kernels) {
     /* x[j] = panel[j], for n features */
     void (*unpack)(int64_t n, int nv, int last, const real *panel, real *x, int64_t ldx);
 
-    /* The same for one sample; x, dx: the block's features. */
-    void (*spmv)(const SNN_REAL(snn_tile) *t, int first, int relu, const real *x,
+    /* The same for one sample; x, dx: the block's features. brief: rows are short. */
+    void (*spmv)(const SNN_REAL(snn_tile) *t, int brief, int first, int relu, const real *x,
                  const real *bias, real *y);
     void (*spmv_t)(const SNN_REAL(snn_tile) *t, const real *dy, real *dx);
     void (*outer)(const SNN_REAL(snn_tile) *t, const real *a, const real *x, real *out);

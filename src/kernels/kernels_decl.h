@@ -21,7 +21,7 @@ void KERNEL(scatter)(const TILE *t, int nv, int last, const real *restrict dy, i
                      real *restrict dx);
 void KERNEL(unpack)(int64_t n, int nv, int last, const real *restrict panel,
                     real *restrict x, int64_t ldx);
-void KERNEL(spmv)(const TILE *t, int first, int relu, const real *restrict x,
+void KERNEL(spmv)(const TILE *t, int brief, int first, int relu, const real *restrict x,
                   const real *restrict bias, real *restrict y);
 void KERNEL(spmv_t)(const TILE *t, const real *restrict dy, real *restrict dx);
 void KERNEL(outer)(const TILE *t, const real *a, const real *x, real *restrict out);

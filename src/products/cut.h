@@ -79,6 +79,33 @@ static inline int64_t cut(int64_t n, int64_t group, int64_t groups)
     return n * group / groups;
 }
 
+/* Work of rows 0 .. row: their nonzeros, and what each row costs besides. */
+static inline int64_t work_before(const snn_layout *w, int64_t row)
+{
+    enum { ROW = 8 };
+    int64_t work = row * ROW;
+    for (int64_t s = 0; s < (int64_t)w->n_blocks * w->n_rows; s += w->n_rows)
+        work += w->indptr[s + row] - w->indptr[s];
+    return work;
+}
+
+/* The first row of a group, when groups share the work and not the rows. */
+static inline int64_t row_cut(const snn_layout *w, int64_t group, int64_t groups)
+{
+    int64_t first = 0, last = w->n_rows;
+    if (group == 0 || group == groups)
+        return group ? last : first;
+    const int64_t target = cut(work_before(w, last), group, groups);
+    while (first < last) {
+        const int64_t middle = (first + last) / 2;
+        if (work_before(w, middle) < target)
+            first = middle + 1;
+        else
+            last = middle;
+    }
+    return first;
+}
+
 /* Groups of n items so that `others` times groups keeps every thread busy. */
 static inline int64_t groups_for(int64_t n, int64_t others, int threads)
 {
@@ -123,6 +150,11 @@ static inline const real *gathered_at(const gathered *g, const kernels *k, panel
 {
     return g->base + p.start * g->sample + feature * gathered_ld(g, k, p);
 }
+
+/* y = act(W x + bias) of one sample, for layouts that have columns. */
+int SNN_REAL(snn_forward_vector)(const kernels *k, const snn_layout *w, const real *values,
+                                 const real *bias, int relu, const real *x, int64_t ldx,
+                                 real *y, int64_t ldy);
 
 /* The backward products of a batch of at most k->scatter_vectors vectors; x and dvalues may
  * be NULL. */

@@ -37,52 +37,6 @@ static void task(void *context, int thread)
     }
 }
 
-/* One sample; x and y are contiguous here. */
-static void vector_task(void *context, int thread)
-{
-    (void)thread;
-    job *j = context;
-    const snn_layout *w = j->w;
-    for (int64_t group; (group = snn_next_unit(&j->taken, j->groups)) >= 0;) {
-        const int64_t begin = cut(w->n_rows, group, j->groups);
-        const int64_t end = cut(w->n_rows, group + 1, j->groups);
-        for (int64_t block = 0; block < w->n_blocks; block++) {
-            const tile t = tile_at(w, j->values, block, begin, end - begin);
-            j->k->spmv(&t, block == 0, j->relu && block == w->n_blocks - 1,
-                       j->x.base + block_start(w, block), j->bias ? j->bias + begin : NULL,
-                       j->y + begin);
-        }
-    }
-}
-
-static int run_vector(job *j, const real *x, int64_t ldx, int threads)
-{
-    const snn_layout *w = j->w;
-    const int copy_x = ldx != 1, copy_y = j->ldy != 1;
-    real *y = j->y;
-    real *scratch = NULL;
-    j->x.base = x;
-    if (copy_x || copy_y) {
-        scratch = snn_malloc(((size_t)w->n_cols + (size_t)w->n_rows) * sizeof(real));
-        if (!scratch)
-            return SNN_NO_MEMORY;
-        if (copy_x) {
-            for (int64_t c = 0; c < w->n_cols; c++)
-                scratch[c] = x[c * ldx];
-            j->x.base = scratch;
-        }
-        if (copy_y)
-            j->y = scratch + w->n_cols;
-    }
-    j->groups = groups_for(w->n_rows, 1, threads);
-    snn_parallel(threads, vector_task, j);
-    if (copy_y)
-        for (int64_t i = 0; i < w->n_rows; i++)
-            y[i * j->ldy] = j->y[i];
-    snn_free(scratch);
-    return SNN_OK;
-}
-
 /* No columns: y = act(bias). */
 static void only_bias(const job *j)
 {
@@ -108,9 +62,9 @@ int SNN_REAL(snn_spmm)(const snn_layout *w, int64_t batch, const real *values,
         only_bias(&j);
         return SNN_OK;
     }
-    const int threads = threads_for(w, batch);
     if (batch == 1)
-        return run_vector(&j, x, ldx, threads);
+        return SNN_REAL(snn_forward_vector)(k, w, values, bias, j.relu, x, ldx, y, ldy);
+    const int threads = threads_for(w, batch);
 
     const int status =
         SNN_REAL(snn_gather)(k, w->n_cols, batch, w->nnz, x, ldx, threads, &j.x);
