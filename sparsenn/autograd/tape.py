@@ -162,7 +162,8 @@ def backward(
     if root is None:
         raise RuntimeError(
             "nothing was recorded for this tensor: it depends on no variable "
-            "(requires_grad=True), or was computed under no_grad"
+            "(requires_grad=True), or was computed under no_grad or by a frozen model "
+            "(unfreeze() it to train)"
         )
     grads = {root: _seed(y, gradient)}
     order = _reachable(root)

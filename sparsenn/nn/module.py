@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -13,6 +14,15 @@ from sparsenn.autograd.tensor import wrap
 from sparsenn.nn import summary
 from sparsenn.ops import SparseBatch, as_input
 from sparsenn.sparse import SparseParameter
+
+
+@dataclass(frozen=True, slots=True)
+class _Frozen:
+    """How a module was before it was frozen."""
+
+    batch: int
+    variables: frozenset[str]  # attributes that are Tensors which took gradients
+    training: bool
 
 
 class Module(ABC):
@@ -31,6 +41,8 @@ class Module(ABC):
     takes_sparse: ClassVar[bool] = False
 
     training: bool = True
+
+    _frozen: _Frozen | None = None
 
     @abstractmethod
     def forward(self, x: Tensor) -> Tensor:
@@ -73,12 +85,15 @@ class Module(ABC):
     def named_parameters(self) -> Iterator[tuple[str, SparseParameter | Tensor]]:
         """All parameters with dotted names, which sparse ones also remember."""
         for prefix, module in self.named_modules():
+            frozen = module._frozen.variables if module._frozen else ()
             for name, value in vars(module).items():
                 full = _join(prefix, name)
                 if isinstance(value, SparseParameter):
                     value.name = full
                     yield full, value
-                elif isinstance(value, Tensor) and value.requires_grad:
+                elif isinstance(value, Tensor) and (
+                    value.requires_grad or name in frozen
+                ):
                     yield full, value
 
     def parameters(self) -> list[SparseParameter | Tensor]:
@@ -92,14 +107,112 @@ class Module(ABC):
                 yield _join(prefix, name), getattr(module, name)
 
     def train(self, mode: bool = True) -> Module:
-        """Switches to training behaviour (dropout, batch statistics); returns self."""
+        """Switches to training behaviour (dropout, batch statistics); returns self.
+
+        Frozen parts of the module keep to evaluation behaviour.
+
+        Raises
+        ------
+        RuntimeError
+            If the module itself is frozen.
+        """
+        if mode and self._frozen:
+            raise RuntimeError(
+                f"this {type(self).__name__} is frozen for batches of "
+                f"{self._frozen.batch} and cannot be trained; call unfreeze() first"
+            )
         for _, module in self.named_modules():
-            module.training = mode
+            module.training = mode and module._frozen is None
         return self
 
     def eval(self) -> Module:
         """Switches to evaluation behaviour; returns self."""
         return self.train(False)
+
+    @property
+    def frozen(self) -> int | None:
+        """The batch size that the module is frozen for, or None."""
+        return self._frozen.batch if self._frozen else None
+
+    def freeze(self, batch: int = 1) -> Module:
+        """Makes this a model for inference, in place; returns self.
+
+        Every sparse weight moves to the storage order that is best for the given batch
+        size: for single samples plain CSR with two-byte columns (four bytes above
+        65,536 features, one up to 256), which takes about half the time of the order
+        for training. Any other batch size still works. Parameters take no gradient,
+        and the module switches to evaluation behaviour. Results stay equal up to
+        rounding, and files have the same bytes.
+
+        Full weights, and those of layers with ``sparse_input=True``, keep their order.
+        Moving a weight costs about as much as ten to twenty products with one sample
+        in the order for training.
+
+        Parameters
+        ----------
+        batch : int
+            Samples at a time that are to be fast, at least 1. Above 32 the order is
+            that for training.
+
+        Returns
+        -------
+        Module
+            This module.
+
+        Raises
+        ------
+        ValueError
+            If batch is below 1.
+
+        See Also
+        --------
+        unfreeze : Brings everything back.
+
+        Notes
+        -----
+        To freeze a copy, ``copy.deepcopy(model).freeze()``. A part of a model may be
+        frozen while the rest is trained: give the optimiser the parameters of the rest.
+        """
+        if isinstance(batch, bool) or not isinstance(batch, int | np.integer):
+            raise ValueError(f"batch must be an integer of at least 1, got {batch!r}")
+        if batch < 1:
+            raise ValueError(f"batch must be an integer of at least 1, got {batch}")
+        modules = [module for _, module in self.named_modules()]
+        # All are found before the first changes: a parameter may be in two modules.
+        for module in modules:
+            former = module._frozen
+            module._frozen = _Frozen(
+                int(batch),
+                former.variables if former else _variables(module),
+                former.training if former else module.training,
+            )
+        for _, parameter in self.named_parameters():
+            if isinstance(parameter, SparseParameter):
+                parameter.freeze(int(batch))
+            else:
+                parameter.retire_()
+                parameter.requires_grad = False
+        return self.eval()
+
+    def unfreeze(self) -> Module:
+        """Undoes :meth:`freeze`: parameters take gradients and are stored for training.
+
+        The state that an optimiser had before it is valid again, and so is the
+        behaviour (:meth:`train` or :meth:`eval`) that :meth:`freeze` found. Nothing
+        happens to modules that are not frozen.
+        """
+        frozen = [m for _, m in self.named_modules() if m._frozen is not None]
+        for module in frozen:
+            was = module._frozen
+            assert was is not None
+            for name, value in vars(module).items():
+                if isinstance(value, SparseParameter):
+                    value.unfreeze()
+                elif name in was.variables:
+                    value.requires_grad = True
+            module.training = was.training
+            module._frozen = None
+        return self
 
     def config(self) -> dict[str, Any]:
         """Constructor arguments, as JSON values, that rebuild the structure."""
@@ -124,6 +237,15 @@ class Module(ABC):
         except TypeError:
             arguments = ", ".join(f"{n}: {m!r}" for n, m in self.children())
         return f"{type(self).__name__}({arguments})"
+
+
+def _variables(module: Module) -> frozenset[str]:
+    """Names of the attributes that are Tensors which take gradients."""
+    return frozenset(
+        name
+        for name, value in vars(module).items()
+        if isinstance(value, Tensor) and value.requires_grad
+    )
 
 
 def _join(prefix: str, name: str) -> str:

@@ -49,4 +49,6 @@ def table(module: Module) -> str:
     ]
     rule = "-" * max(map(len, lines))
     note = f"{weights:,} of {positions:,} weight positions hold a connection"
+    if module.frozen is not None:
+        note += f"\nfrozen for batches of {module.frozen}"
     return "\n".join([lines[0], rule, *lines[1:-1], rule, lines[-1], note])

@@ -27,6 +27,7 @@ from sparsenn.autograd.tensor import as_tensor, wrap
 from sparsenn.ops.linear_activation import IDENTITY, RELU, activation_backward
 from sparsenn.ops.sparse_batch import SparseBatch
 from sparsenn.ops.sparse_input import sparse_linear_, sparse_linear_relu_
+from sparsenn.ops.unrecorded import linear_unrecorded
 from sparsenn.sparse import SparseParameter, SparsePattern
 
 Factors = list[tuple[np.ndarray, np.ndarray | SparseBatch]]
@@ -310,6 +311,10 @@ def linear(
     """
     if activation not in (None, "relu"):
         raise ValueError(f"activation must be None or 'relu', got {activation!r}")
+    kind = IDENTITY if activation is None else RELU
+    y = linear_unrecorded(x, weight, bias, kind)
+    if y is not None:
+        return y
     if not isinstance(x, SparseBatch):
         x = SparseBatch(x) if hasattr(x, "tocsr") else as_tensor(x)
     values, pattern = weight.values, weight.pattern
@@ -329,7 +334,7 @@ def linear(
         )
     static = {
         "pattern": pattern,
-        "activation": IDENTITY if activation is None else RELU,
+        "activation": kind,
         "factors": weight.factors,
     }
     if sparse:

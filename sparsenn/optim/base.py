@@ -48,6 +48,8 @@ class Optimizer(ABC):
                     f"a parameter is a SparseParameter or a Tensor, "
                     f"not {type(p).__name__}"
                 )
+            if isinstance(p, SparseParameter):
+                p.check_trainable()
         if len({id(p) for p in self.params}) != len(self.params):
             raise ValueError("a parameter was given to the optimiser twice")
         check_number("lr", lr, minimum=0.0)

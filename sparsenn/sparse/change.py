@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from sparsenn import _core
+from sparsenn.sparse.layout import choose_block_width
 from sparsenn.sparse.pattern import SparsePattern, as_int32, pattern_and_order
 
 __all__ = ["TopologyChange"]
@@ -147,3 +148,17 @@ def change_pattern(
         source = source[order]
     # A newborn's source is -1: it looks up the last entry, which is -1 again.
     return TopologyChange(old, new, np.append(slots, np.int32(-1))[source])
+
+
+def reorder_pattern(old: SparsePattern, batch: int | None) -> TopologyChange | None:
+    """Implement `SparsePattern.stored_for`."""
+    layout = old.layout
+    if layout is None or old.by_column:
+        return None
+    if choose_block_width(old.shape, old.nnz, batch) == layout.block_width:
+        return None
+    indptr, indices, slots = old.csr_and_slots()
+    new, order = pattern_and_order(old.shape, indptr, indices, batch=batch)
+    if slots is None:
+        slots = np.arange(old.nnz, dtype=np.int32)
+    return TopologyChange(old, new, slots if order is None else slots[order])

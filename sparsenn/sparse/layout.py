@@ -9,20 +9,29 @@ __all__ = ["choose_block_width", "choose_index_bytes"]
 _MIN_PER_SEGMENT = 8
 # Activations of this many features fit the innermost cache beside the output.
 _NARROWEST = 128
+# Forward only, for batches up to the first number: the least columns of a block. Such a
+# batch leaves a row's nonzeros little work each, so that starting rows is what costs;
+# against it stand the activations, which should fit a second-level cache.
+_FORWARD = ((16, 8192), (32, 512))
 
 
-def choose_block_width(shape: tuple[int, int], nnz: int) -> int:
+def choose_block_width(
+    shape: tuple[int, int], nnz: int, batch: int | None = None
+) -> int:
     """Columns per block of the layout of a pattern.
 
-    The smallest power of two, from 128 up, that gives a row at least eight nonzeros per
-    block on average; one block over all columns when the matrix is too narrow or too
-    thin for two.
+    For training the smallest power of two, from 128 up, that gives a row at least eight
+    nonzeros per block on average; one block over all columns when the matrix is too
+    narrow or too thin for two. For a frozen model's products with one sample always one
+    block, which is plain CSR; with up to 32 wider blocks than for training.
 
     Parameters
     ----------
     shape : tuple of int
         (n_rows, n_cols).
     nnz : int
+    batch : int, optional
+        Samples at a time of a model that is not trained; None for training.
 
     Returns
     -------
@@ -30,7 +39,11 @@ def choose_block_width(shape: tuple[int, int], nnz: int) -> int:
         At least 1.
     """
     n_rows, n_cols = shape
+    if batch == 1:
+        return max(1, n_cols)
     width = _NARROWEST
+    if batch is not None:
+        width = next((least for most, least in _FORWARD if batch <= most), width)
     # nnz / (n_rows * n_cols) * width >= _MIN_PER_SEGMENT, in integers
     while width < n_cols and nnz * width < _MIN_PER_SEGMENT * n_rows * n_cols:
         width *= 2

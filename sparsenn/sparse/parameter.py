@@ -47,9 +47,11 @@ class SparseParameter:
         While a list, every backward pass appends the factors ``(dy, x)`` of the
         weight's gradient ``dy.T @ x``, for growth by gradient
         (:class:`sparsenn.ops.OuterSum`). None, the default, keeps nothing.
+    frozen : int or None
+        The batch size that the weight is frozen for, see :meth:`freeze`.
     """
 
-    __slots__ = ("_pattern", "factors", "initializer", "name", "values")
+    __slots__ = ("_pattern", "factors", "frozen", "initializer", "name", "values")
 
     def __init__(
         self,
@@ -61,13 +63,23 @@ class SparseParameter:
         self.name = name
         self.initializer = initializer
         self.factors: list[tuple[np.ndarray, Any]] | None = None
+        self.frozen: int | None = None
         self.set(pattern, values)
 
     def set(self, pattern: SparsePattern, values: np.ndarray | Tensor) -> None:
         """Replaces pattern and values together; the gradient is forgotten.
 
         Going backward through a graph that was recorded before then raises.
+
+        Raises
+        ------
+        RuntimeError
+            If the weight is frozen.
         """
+        self.check_trainable()
+        self._put(pattern, values)
+
+    def _put(self, pattern: SparsePattern, values: np.ndarray | Tensor) -> None:
         data = values.data if isinstance(values, Tensor) else np.asarray(values)
         if data.dtype not in (np.float32, np.float64):
             raise TypeError(f"values must be float32 or float64, got {data.dtype}")
@@ -79,7 +91,42 @@ class SparseParameter:
         if former is not None:
             former.retire_()
         self._pattern = pattern
-        self.values: Tensor = Tensor(np.ascontiguousarray(data), requires_grad=True)
+        trained = self.frozen is None
+        self.values: Tensor = Tensor(np.ascontiguousarray(data), requires_grad=trained)
+
+    def freeze(self, batch: int = 1) -> None:
+        """Stores the weight as forward products like it best, and takes no gradient.
+
+        See :meth:`sparsenn.nn.Module.freeze`. A gradient is forgotten, and the storage
+        order may change.
+
+        Parameters
+        ----------
+        batch : int
+            Samples that the products will mostly have, at least 1.
+        """
+        self._store_for(batch)
+
+    def unfreeze(self) -> None:
+        """Stores the weight for training again; nothing if it is not frozen."""
+        if self.frozen is not None:
+            self._store_for(None)
+
+    def _store_for(self, batch: int | None) -> None:
+        change = self._pattern.stored_for(batch)
+        self.frozen = batch
+        if change is None:
+            self._put(self._pattern, self.values)
+        else:
+            self._put(change.new, change.remap(self.values.data))
+
+    def check_trainable(self) -> None:
+        """Raises RuntimeError if the weight is frozen."""
+        if self.frozen is not None:
+            raise RuntimeError(
+                f"weight {self.name!r} is frozen for batches of {self.frozen} and "
+                "cannot be trained or replaced; call unfreeze() of the model first"
+            )
 
     def replace(self, change: TopologyChange, values: np.ndarray | None = None) -> None:
         """Moves to the new pattern of a change.

@@ -66,12 +66,21 @@ class SparsePattern:
     larger than the layout itself. Keep the result where you need it twice.
     """
 
-    __slots__ = ("__weakref__", "_by_column", "_index", "_layout", "_nnz", "_shape")
+    __slots__ = (
+        "__weakref__",
+        "_batch",
+        "_by_column",
+        "_index",
+        "_layout",
+        "_nnz",
+        "_shape",
+    )
 
     _shape: tuple[int, int]
     _nnz: int
     _layout: _core.Layout | None
     _by_column: bool
+    _batch: int | None
     _index: _core.ColumnIndex | None
 
     def __init__(
@@ -88,6 +97,7 @@ class SparsePattern:
         indptr: Index,
         indices: Index,
         by_column: bool = False,
+        batch: int | None = None,
     ) -> Index | None:
         """Check canonical CSR arrays and keep them as a layout.
 
@@ -106,11 +116,12 @@ class SparsePattern:
             )
             self._set(shape, nnz, layout, True)
             return source
-        width = choose_block_width(shape, nnz)
+        chosen = choose_block_width(shape, nnz)
+        width = chosen if batch is None else choose_block_width(shape, nnz, batch)
         layout, order = _core.csr_to_layout(
             shape, indptr, indices, width, choose_index_bytes(width)
         )
-        self._set(shape, nnz, layout)
+        self._set(shape, nnz, layout, batch=None if width == chosen else batch)
         return None if layout.n_blocks <= 1 else order
 
     def _set(
@@ -119,11 +130,13 @@ class SparsePattern:
         nnz: int,
         layout: _core.Layout | None,
         by_column: bool = False,
+        batch: int | None = None,
     ) -> None:
         object.__setattr__(self, "_shape", shape)
         object.__setattr__(self, "_nnz", nnz)
         object.__setattr__(self, "_layout", layout)
         object.__setattr__(self, "_by_column", by_column)
+        object.__setattr__(self, "_batch", batch)
         object.__setattr__(self, "_index", None)
 
     # ------------------------------------------------------------ constructors
@@ -268,6 +281,14 @@ class SparsePattern:
         return self._by_column
 
     @property
+    def batch(self) -> int | None:
+        """Samples at a time that the storage order was chosen for; None for training.
+
+        Also None if training would choose the same.
+        """
+        return self._batch
+
+    @property
     def nbytes(self) -> int:
         """Bytes that the positions take, the column index included; 0 if full."""
         index = 0 if self._index is None else self._index.nbytes
@@ -300,6 +321,24 @@ class SparsePattern:
             return self
         return pattern_and_order(self._shape, *self.csr(), by_column=True)[0]
 
+    def stored_for(self, batch: int | None) -> TopologyChange | None:
+        """The same positions in the best storage order for a model that is not trained.
+
+        Parameters
+        ----------
+        batch : int or None
+            Samples at a time; None for the order that training likes best.
+
+        Returns
+        -------
+        TopologyChange or None
+            None if there is nothing to change: the order is the same already, or the
+            pattern is full or stored by column.
+        """
+        from sparsenn.sparse.change import reorder_pattern
+
+        return reorder_pattern(self, batch)
+
     # ------------------------------------------------------------ positions
 
     def csr(self) -> tuple[Index, Index]:
@@ -317,6 +356,14 @@ class SparsePattern:
             return self._layout.indptr, self._layout.columns
         indptr, indices, _ = _core.layout_to_csr(self._layout)
         return indptr, indices
+
+    def csr_and_slots(self) -> tuple[Index, Index, Index | None]:
+        """Canonical (indptr, indices) and the slot of each entry, None if the same."""
+        if self._layout is None or self.is_canonical:
+            return *self.csr(), None
+        if self._by_column:
+            return self._transposed()
+        return _core.layout_to_csr(self._layout)
 
     def _transposed(self) -> tuple[Index, Index, Index]:
         """Canonical (indptr, indices) and slots of a pattern stored by column."""
@@ -480,6 +527,8 @@ class SparsePattern:
             return SparsePattern.full, (self._shape,)
         if self._by_column:
             return _stored_by_column, (self._shape, *self.csr())
+        if self._batch is not None:
+            return _stored_for, (self._shape, *self.csr(), self._batch)
         return SparsePattern, (self._shape, *self.csr())
 
     def __repr__(self) -> str:
@@ -489,6 +538,7 @@ class SparsePattern:
         else:
             stored = f"density={self.density:.3g}, {self.nbytes:,} bytes"
             stored += ", by column" if self._by_column else ""
+            stored += f", for batches of {self._batch}" if self._batch else ""
         return f"SparsePattern({n_rows} x {n_cols}, nnz={self._nnz:,}, {stored})"
 
 
@@ -505,20 +555,31 @@ def as_shape(shape: tuple[int, ...]) -> tuple[int, int]:
 
 
 def pattern_and_order(
-    shape: tuple[int, int], indptr: Index, indices: Index, by_column: bool = False
+    shape: tuple[int, int],
+    indptr: Index,
+    indices: Index,
+    by_column: bool = False,
+    batch: int | None = None,
 ) -> tuple[SparsePattern, Index | None]:
     """A pattern and the canonical index of each of its slots (None: the slot itself).
 
     For callers that move values along, at less cost than `from_canonical` afterwards.
     """
     pattern = SparsePattern.__new__(SparsePattern)
-    return pattern, pattern._store(shape, indptr, indices, by_column)
+    return pattern, pattern._store(shape, indptr, indices, by_column, batch)
 
 
 def _stored_by_column(
     shape: tuple[int, int], indptr: Index, indices: Index
 ) -> SparsePattern:
     return SparsePattern(shape, indptr, indices).stored_by_column()
+
+
+def _stored_for(
+    shape: tuple[int, int], indptr: Index, indices: Index, batch: int
+) -> SparsePattern:
+    arrays = as_int32(indptr, "indptr"), as_int32(indices, "indices")
+    return pattern_and_order(as_shape(shape), *arrays, batch=batch)[0]
 
 
 def _check_nnz(nnz: int) -> None:

@@ -133,6 +133,8 @@ class TopologyUpdater:
         list of TopologyChange
             One for each sparse parameter that evolves.
         """
+        for p in self.params:
+            p.check_trainable()
         layers = [
             Layer(i, p, self.optimizer, self.seed, self.updates, self._protected(i, p))
             for i, p in enumerate(self.params)
