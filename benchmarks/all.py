@@ -66,7 +66,7 @@ def plan(only: str | None, quick: bool) -> list[Run]:
 def main() -> None:
     """Run what was asked for, then write the report."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/results"))
+    parser.add_argument("--out", type=Path, default=report.HERE / "results")
     parser.add_argument("--only", metavar="NAME,...", help="these runs alone")
     parser.add_argument("--quick", action="store_true", help="tiny sizes: do they run?")
     options = parser.parse_args()

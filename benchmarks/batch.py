@@ -19,20 +19,13 @@ def main() -> None:
     machine.limit_threads(options.threads)
     from benchmarks import products
 
-    products.start(options.threads)
-    rows = [
-        row
+    cases = [
+        products.Case((options.width, options.width), density, batch)
         for density in options.densities
         for batch in options.batches
-        for row in products.measure(
-            products.Case((options.width,) * 2, density, batch),
-            options.only.split(","),
-            options.threads,
-            options.rounds,
-        )
     ]
     title = f"Batch size: {options.width} x {options.width}"
-    harness.report(options, rows, products.HEADINGS, title)
+    products.sweep(cases, title, options)
 
 
 if __name__ == "__main__":

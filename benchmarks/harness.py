@@ -156,6 +156,11 @@ def clock(threads: int) -> str:
     return "cpu_ms" if threads == 1 else "wall_ms"
 
 
+def rounded(value: object) -> object:
+    """Six digits of a float: more than was measured, and a short file."""
+    return float(f"{value:.6g}") if isinstance(value, float) else value
+
+
 def report(
     options: argparse.Namespace,
     rows: Sequence[Mapping[str, object]],
@@ -184,8 +189,8 @@ def report(
             "machine": circumstances,
             "options": {k: v for k, v in vars(options).items() if k != "json"},
             "headings": dict(headings),
-            "rows": list(rows),
+            "rows": [{k: rounded(v) for k, v in row.items()} for row in rows],
             "notes": list(notes),
             **facts,
         }
-        options.json.write_text(json.dumps(document, indent=2, default=str) + "\n")
+        options.json.write_text(json.dumps(document, indent=1, default=str) + "\n")

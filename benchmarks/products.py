@@ -232,8 +232,15 @@ def measure(
     return rows
 
 
-def start(threads: int) -> None:
-    """The same number of threads for all, after the environment has been set."""
+def sweep(cases: Sequence[Case], title: str, options: Any) -> None:
+    """Measure case after case and report."""
     import sparsenn
 
-    sparsenn.set_num_threads(threads)
+    sparsenn.set_num_threads(options.threads)
+    engines = options.only.split(",")
+    rows = [
+        row
+        for case in cases
+        for row in measure(case, engines, options.threads, options.rounds)
+    ]
+    harness.report(options, rows, HEADINGS, title)

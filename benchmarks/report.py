@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,9 @@ from benchmarks import charts, harness
 from benchmarks.targets import TARGETS
 
 Document = dict[str, Any]
+HERE = Path(__file__).parent
 OURS = "sparsenn"
+EVEN = 0.995  # nearer to 1 than medians can tell
 PIVOTED = ("shape", "density", "batch")
 
 
@@ -53,7 +56,7 @@ def losses(documents: Mapping[str, Document]) -> str:
     for name, document in documents.items():
         for row in document["rows"]:
             speedup = row.get("speedup")
-            if not isinstance(speedup, float) or speedup >= 1:
+            if not isinstance(speedup, float) or speedup >= EVEN:
                 continue
             what = row.get("product", document["title"])
             of = f"* `{name}`, {what}: {row['name']} is faster at"
@@ -68,7 +71,7 @@ def losses(documents: Mapping[str, Document]) -> str:
     )
 
 
-def pivot(document: Document) -> str:
+def pivot(document: Document, peak: float | None) -> str:
     """A table of products with a column for each engine: ms, and how we compare."""
     engines = list(dict.fromkeys(row["name"] for row in document["rows"]))
     products = dict.fromkeys(row["product"] for row in document["rows"])
@@ -88,15 +91,30 @@ def pivot(document: Document) -> str:
                 line[row["name"]] = f"{row['ms']:.3g} ({row['speedup']:.3g}x)"
             elif row["name"] == OURS:
                 line["gflops"] = row["gflops"]
+                if peak is not None:
+                    line["peak"] = f"{100 * row['gflops'] / peak:.0f} %"
         shown = [e for e in engines if any(e in line for line in lines.values())]
         headings = {"shape": "W", "density": "density", "batch": "batch"}
         headings |= {name: name for name in shown} | {"gflops": f"{OURS}: GFLOP/s"}
+        headings |= {} if peak is None else {"peak": "of the peak"}
         parts.append(f"{product}: milliseconds (and how many times {OURS}'s)\n")
         parts.append(harness.table(list(lines.values()), headings) + "\n")
     return "\n".join(parts)
 
 
-def section(name: str, document: Document) -> list[str]:
+def peak_of(documents: Mapping[str, Document], document: Document) -> float | None:
+    """Multiply-adds from registers on one core, for a document measured on one."""
+    m = document["machine"]
+    if "ceilings" not in documents or m["threads"] != 1:
+        return None
+    where = {"name": "fma", "isa": m["sparsenn_isa"]}
+    for row in documents["ceilings"]["rows"]:
+        if all(row[key] == value for key, value in where.items()):
+            return float(row["rate"])
+    return None
+
+
+def section(name: str, document: Document, peak: float | None) -> list[str]:
     """Title, circumstances, table and notes of one document."""
     m = document["machine"]
     lines = [
@@ -105,7 +123,7 @@ def section(name: str, document: Document) -> list[str]:
         f"{m['commit']}, {m['date'][:10]}.\n",
     ]
     if "product" in document["headings"] and "speedup" in document["headings"]:
-        lines.append(pivot(document))
+        lines.append(pivot(document, peak))
     else:
         lines.append(harness.table(document["rows"], document["headings"]) + "\n")
     return lines + [f"{note}\n" for note in document["notes"]]
@@ -122,26 +140,33 @@ def circumstances(documents: Iterable[Document]) -> list[str]:
     return [f"{line}\n" for line in lines]
 
 
+def picture(drawn: Mapping[str, tuple[str, str]], name: str) -> list[str]:
+    """The charts that belong to a document."""
+    of = {file: title for file, (name_, title) in drawn.items() if name_ == name}
+    return [f"![{title}]({file})\n" for file, title in of.items()]
+
+
 def write(folder: Path) -> None:
     """README.md and the charts of a folder of JSON files."""
     documents = load(folder)
     drawn = charts.draw(documents, folder)
+    if "speed.png" in drawn and folder.resolve() == HERE / "results":
+        shutil.copyfile(folder / "speed.png", HERE.parent / "docs" / "speed.png")
     lines = [
         "# Results\n",
         "Written by `python -m benchmarks report` from the JSON files beside it.\n",
         *circumstances(documents.values()),
         "Medians of interleaved rounds: processor time on one thread, wall time on "
         "several.\n",
+        *picture(drawn, ""),
         "## Targets\n",
         targets(documents) + "\n",
         "## Where we lose\n",
         losses(documents) + "\n",
     ]
     for name, document in documents.items():
-        lines += section(name, document)
-        lines += [
-            f"![{title}]({file})\n" for file, (of, title) in drawn.items() if of == name
-        ]
+        lines += section(name, document, peak_of(documents, document))
+        lines += picture(drawn, name)
     if not charts.available():
         lines.append("Without charts: matplotlib is not installed.\n")
     (folder / "README.md").write_text("\n".join(lines))
@@ -150,12 +175,8 @@ def write(folder: Path) -> None:
 def main() -> None:
     """Parse the command line and write the report."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", type=Path, nargs="?", default="benchmarks/results")
-    parser.add_argument("--speed", type=Path, help="also the README's chart, here")
-    options = parser.parse_args()
-    write(options.folder)
-    if options.speed:
-        charts.speed(load(options.folder), options.speed)
+    parser.add_argument("folder", type=Path, nargs="?", default=HERE / "results")
+    write(parser.parse_args().folder)
 
 
 if __name__ == "__main__":

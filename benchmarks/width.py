@@ -19,20 +19,13 @@ def main() -> None:
     machine.limit_threads(options.threads)
     from benchmarks import products
 
-    products.start(options.threads)
-    rows = [
-        row
+    cases = [
+        products.Case((width, width), density, options.batch)
         for density in options.densities
         for width in options.widths
-        for row in products.measure(
-            products.Case((width, width), density, options.batch),
-            options.only.split(","),
-            options.threads,
-            options.rounds,
-        )
     ]
     title = f"Width of a square layer, batch {options.batch}"
-    harness.report(options, rows, products.HEADINGS, title)
+    products.sweep(cases, title, options)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,7 +15,7 @@ import pytest
 sys.path.append(str(Path(__file__).parents[2]))
 
 from benchmarks import __main__ as command
-from benchmarks import ceilings, density, harness, report, targets
+from benchmarks import ceilings, charts, density, harness, report, targets
 
 ROOT = Path(__file__).parents[2]
 
@@ -85,9 +86,59 @@ def test_quick_gives_defaults_and_not_more() -> None:
     assert parse(parser, ["--quick", "--width", "9"], width=8).width == 9
 
 
-def document(*rows: dict[str, object], quick: bool = False) -> dict[str, object]:
-    """The part of a result that targets and losses read."""
-    return {"rows": list(rows), "options": {"quick": quick}, "title": "T"}
+def document(*rows: dict[str, object], **facts: object) -> dict[str, Any]:
+    """The part of a result that targets, losses and charts read."""
+    machine = {"cpu": "CPU", "sparsenn_isa": "avx", "threads": 2}
+    options = {"quick": False, "arch": "9-9", "batch": 1, "threads": 2}
+    return {
+        "rows": list(rows),
+        "options": options,
+        "title": "T",
+        "machine": machine,
+    } | (facts)
+
+
+def test_every_chart_is_drawn(tmp_path: Path) -> None:
+    """From made-up figures, and each is left out where its figures are missing."""
+    if not charts.available():
+        pytest.skip("matplotlib is not installed")
+    layer = [
+        {"shape": f"{n}x{n}", "density": d, "batch": n, "product": p, "name": name}
+        | {"gflops": 50.0, "speedup": s}
+        for n in (32, 64)
+        for d, s in ((0.1, 8.0), (0.9, 0.8))
+        for p in (charts.FORWARD, charts.TRAINING)
+        for name in ("sparsenn", "OpenBLAS")
+    ]
+    even = dict.fromkeys((charts.FORWARD, charts.TRAINING), 0.5)
+    core = [
+        {"isa": "avx", "name": name, "kib": kib, "rate": 100.0}
+        for name, kib in (("fma", None), ("fma_load", None), ("load", 16))
+    ]
+    scaling = [
+        {"work": "w", "name": "sparsenn", "threads": n, "scaling": n} for n in (1, 2)
+    ]
+    winners = [
+        {"batch": 1, "density": d, "activity": a, "times_dense": 10.0}
+        for d in (0.1, 0.2)
+        for a in (0.1, 0.2)
+    ]
+    step = {"density": 0.1, "name": "SparseLab", "speedup": 3.5}
+    documents = {
+        "density": document(*layer, break_even=even),
+        "batch": document(*layer),
+        "width": document(*layer),
+        "ceilings": document(*core, caches={"L2": 1 << 20}),
+        "threads": document(*scaling),
+        "train-wide": document(step),
+        "k_winners": document(*winners),
+    }
+    drawn = charts.draw(documents, tmp_path)
+    assert set(drawn) == set(charts.CHARTS)
+    assert all((tmp_path / file).stat().st_size > 1000 for file in drawn)
+    assert charts.draw({"threads": documents["threads"]}, tmp_path).keys() == {
+        "threads.png"
+    }
 
 
 def test_targets_and_losses_read_the_rows() -> None:
@@ -97,7 +148,7 @@ def test_targets_and_losses_read_the_rows() -> None:
     assert step.value({"train-set": document(row)}) == 3.5
     assert step.met(3.5) and not step.met(2.9)
     with pytest.raises(LookupError):
-        step.value({"train-set": document(row, quick=True)})
+        step.value({"train-set": document(row, options={"quick": True})})
     lost = {"train": document(row | {"speedup": 0.5})}
     assert "SparseLab is faster at density 0.04 (2x)" in report.losses(lost)
     assert report.losses({"train": document(row)}) == "Nowhere in what was measured."
