@@ -162,6 +162,9 @@ cdef extern from "sparsenn.h" nogil:
     int snn_batch_check(
         int32_t batch, int32_t n_cols, int64_t n_indices, const int32_t *indptr,
         const int32_t *indices, int64_t *at)
+    int64_t snn_column_starts(
+        const snn_column_index *w, int64_t n_columns, const int32_t *columns,
+        int32_t *start)
     int snn_sparse_input_f32(
         const snn_column_index *w, const snn_batch_columns *b, const float *values,
         const float *x, const float *bias, int activation, float *y, int64_t ldy)
@@ -174,3 +177,31 @@ cdef extern from "sparsenn.h" nogil:
     int snn_sparse_input_grad_f64(
         const snn_column_index *w, const snn_batch_columns *b, const double *x,
         const double *dy, int64_t lddy, double *dvalues)
+    int snn_sparse_input_grad_columns_f32(
+        const snn_column_index *w, const snn_batch_columns *b, const float *x,
+        const float *dy, int64_t lddy, const int32_t *start, float *dvalues)
+    int snn_lazy_catch_up_f32(
+        const snn_column_index *w, int32_t now, const double *power, int64_t n_columns,
+        const int32_t *columns, int32_t *last, float *momentum, float *values)
+    int snn_lazy_sgd_f32(
+        const snn_column_index *w, int32_t now, const double *power, int64_t n_columns,
+        const int32_t *columns, const int32_t *start, float lr, float mu,
+        float weight_decay, int nesterov, const float *grad, int32_t *last,
+        float *momentum, float *values)
+    int snn_sparse_input_grad_columns_f64(
+        const snn_column_index *w, const snn_batch_columns *b, const double *x,
+        const double *dy, int64_t lddy, const int32_t *start, double *dvalues)
+    int snn_lazy_catch_up_f64(
+        const snn_column_index *w, int32_t now, const double *power, int64_t n_columns,
+        const int32_t *columns, int32_t *last, double *momentum, double *values)
+    int snn_lazy_sgd_f64(
+        const snn_column_index *w, int32_t now, const double *power, int64_t n_columns,
+        const int32_t *columns, const int32_t *start, double lr, double mu,
+        double weight_decay, int nesterov, const double *grad, int32_t *last,
+        double *momentum, double *values)
+    void snn_spread_columns_f32(
+        const snn_column_index *w, int64_t n_columns, const int32_t *columns,
+        const int32_t *start, const float *values, int add, float *dense)
+    void snn_spread_columns_f64(
+        const snn_column_index *w, int64_t n_columns, const int32_t *columns,
+        const int32_t *start, const double *values, int add, double *dense)

@@ -273,3 +273,258 @@ def sparse_input_grad(ColumnIndex index not None, BatchColumns batch not None, x
                 w, c, <const double *>xp, <const double *>dyp, lddy, <double *>out)
     _check_status(status)
     return dvalues
+
+
+cdef object _stored(ColumnIndex index):
+    if index.c.start == NULL or index.c.slots != NULL:
+        raise ValueError("the values must be stored by column")
+
+
+cdef cnp.ndarray _starts(ColumnIndex index, cnp.ndarray columns):
+    """Where the connections of each column begin. The columns are nobody else's."""
+    cdef cnp.ndarray start = np.empty(columns.size + 1, np.int32)
+    cdef int64_t n = columns.size, status
+    with nogil:
+        status = snn_column_starts(
+            &index.c, n, _int32_data(columns), _int32_data(start))
+    if status < 0:
+        raise ValueError(
+            f"columns[{-1 - status}] = {columns[-1 - status]} of {n}: columns must "
+            f"ascend and lie in 0..{index.c.n_cols - 1}"
+        )
+    return start
+
+
+def column_starts(ColumnIndex index not None, columns):
+    """Where each column's connections begin when only these columns are kept.
+
+    Parameters
+    ----------
+    index : ColumnIndex
+        Of values that are stored by column.
+    columns : ndarray of int32
+        Ascending.
+
+    Returns
+    -------
+    ndarray of int32, shape (n_columns + 1,)
+    """
+    _stored(index)
+    return _starts(index, _int32s(columns, "columns").copy())
+
+
+def sparse_input_grad_columns(
+    ColumnIndex index not None, BatchColumns batch not None, x, dy
+):
+    """The gradient of sparse_input for the columns that occur in the batch alone.
+
+    As `sparse_input_grad`, for values that are stored by column.
+
+    Returns
+    -------
+    start : ndarray of int32, shape (n_columns + 1,)
+        That of ``batch.columns[u]`` is ``values[start[u] : start[u + 1]]``.
+    values : ndarray, shape (start[-1],)
+    """
+    _stored(index)
+    _same_features(index, batch)
+    dy = _real_array(dy, "dy")
+    dtype = dy.dtype
+    _activations(dy, "dy", index.c.n_rows, dtype)
+    if dy.shape[0] != batch.c.batch:
+        raise ValueError(
+            f"dy has shape {dy.shape}, the batch has {batch.c.batch} samples")
+    x = _vector(x, "x", batch.nnz, dtype, "the batch has nnz")
+    cdef int64_t lddy = _ld(dy)
+    cdef cnp.ndarray start = _starts(index, batch.columns)
+    dvalues = _empty_1d(_int32_data(start)[batch.c.n_columns], dtype)
+    cdef const void *xp = cnp.PyArray_DATA(x)
+    cdef const void *dyp = cnp.PyArray_DATA(dy)
+    cdef void *out = cnp.PyArray_DATA(dvalues)
+    cdef const int32_t *to = _int32_data(start)
+    cdef const snn_column_index *w = &index.c
+    cdef const snn_batch_columns *c = &batch.c
+    cdef bint single = dtype == np.float32
+    cdef int status
+    with nogil:
+        if single:
+            status = snn_sparse_input_grad_columns_f32(
+                w, c, <const float *>xp, <const float *>dyp, lddy, to, <float *>out)
+        else:
+            status = snn_sparse_input_grad_columns_f64(
+                w, c, <const double *>xp, <const double *>dyp, lddy, to, <double *>out)
+    _check_status(status)
+    return start, dvalues
+
+
+def spread_columns(ColumnIndex index not None, columns, values, dense=None):
+    """The array of all connections that has the given values in some columns.
+
+    Parameters
+    ----------
+    index : ColumnIndex
+        Of values that are stored by column.
+    columns : ndarray of int32
+        Ascending.
+    values : ndarray
+        Of their connections, column after column; float32 or float64.
+    dense : ndarray (nnz,), optional
+        Same dtype; the values are added to it in place. By default a new array is made,
+        with zeros elsewhere.
+
+    Returns
+    -------
+    ndarray (nnz,)
+    """
+    _stored(index)
+    cdef cnp.ndarray which = _int32s(columns, "columns").copy()
+    cdef cnp.ndarray start = _starts(index, which)
+    cdef int64_t n = which.size
+    values = _vector(values, "values", _int32_data(start)[n], None, "the columns have")
+    cdef bint single = values.dtype == np.float32, add = dense is not None
+    if add:
+        dense = _vector(dense, "dense", index.nnz, values.dtype, "the weight has nnz")
+        if not dense.flags.writeable:
+            raise ValueError("dense is read-only, it is added to in place")
+        _check_apart({"values": values, "dense": dense})
+    else:
+        dense = _empty_1d(index.nnz, values.dtype)
+    cdef const void *v = cnp.PyArray_DATA(values)
+    cdef void *out = cnp.PyArray_DATA(dense)
+    cdef const int32_t *columns_p = _int32_data(which)
+    cdef const int32_t *start_p = _int32_data(start)
+    cdef const snn_column_index *w = &index.c
+    with nogil:
+        if single:
+            snn_spread_columns_f32(
+                w, n, columns_p, start_p, <const float *>v, add, <float *>out)
+        else:
+            snn_spread_columns_f64(
+                w, n, columns_p, start_p, <const double *>v, add, <double *>out)
+    return dense
+
+
+cdef object _lazy(ColumnIndex index, values, momentum, last, power, int32_t now):
+    """Checks what both passes of lazy SGD are given."""
+    _stored(index)
+    values = _vector(values, "values", index.nnz, None, "the weight has nnz")
+    _in_place(values, "values", values, True)
+    if momentum is not None:
+        momentum = _in_place(momentum, "momentum", values, True)
+    cdef cnp.ndarray seen = _int32s(last, "last")
+    if seen.size != index.c.n_cols:
+        raise ValueError(
+            f"last has length {seen.size}, there are {index.c.n_cols} columns")
+    if not seen.flags.writeable:
+        raise ValueError("last is read-only, it is updated in place")
+    cdef cnp.ndarray table = _plain_array(power, "power")
+    if (
+        table.dtype != np.float64 or not cnp.PyArray_ISCARRAY_RO(table)
+        or table.ndim != 3 or now < 0 or table.shape[0] <= now
+        or table.shape[1] != 2 or table.shape[2] != 2
+    ):
+        raise ValueError(
+            f"power is {table.dtype} of shape {(<object> table).shape}, it must be "
+            f"contiguous float64 of shape (more than now={now}, 2, 2)"
+        )
+    return values, momentum, seen, table
+
+
+def lazy_catch_up(
+    ColumnIndex index not None, values, momentum, last, power, int32_t now,
+    columns=None,
+):
+    """Applies the steps that columns have not seen, in place.
+
+    Parameters
+    ----------
+    index : ColumnIndex
+        Of values that are stored by column.
+    values : ndarray (nnz,)
+        float32 or float64.
+    momentum : ndarray (nnz,) or None
+        Same dtype.
+    last : ndarray of int32, shape (n_cols,)
+        Steps that each column has seen, at most `now`; becomes `now`.
+    power : ndarray of float64, shape (more than now, 2, 2)
+        What steps a + 1 .. now do to (momentum, value), for every a.
+    now : int
+    columns : ndarray of int32, optional
+        Ascending; by default all.
+    """
+    values, momentum, last, power = _lazy(index, values, momentum, last, power, now)
+    _check_apart({"values": values, "momentum": momentum, "last": last})
+    cdef cnp.ndarray which = None
+    cdef int64_t n = index.c.n_cols
+    cdef const int32_t *columns_p = NULL
+    if columns is not None:
+        which = _int32s(columns, "columns").copy()
+        _starts(index, which)
+        n = which.size
+        columns_p = _int32_data(which)
+    cdef void *v = cnp.PyArray_DATA(values)
+    cdef void *m = NULL if momentum is None else cnp.PyArray_DATA(momentum)
+    cdef int32_t *seen = _int32_data(last)
+    cdef const double *p = <const double *> cnp.PyArray_DATA(power)
+    cdef const snn_column_index *w = &index.c
+    cdef bint single = values.dtype == np.float32
+    cdef int status
+    with nogil:
+        if single:
+            status = snn_lazy_catch_up_f32(
+                w, now, p, n, columns_p, seen, <float *>m, <float *>v)
+        else:
+            status = snn_lazy_catch_up_f64(
+                w, now, p, n, columns_p, seen, <double *>m, <double *>v)
+    _check_status(status)
+
+
+def lazy_sgd(
+    ColumnIndex index not None, values, momentum, last, power, int32_t now, columns,
+    grad, double lr, double mu=0.0, double weight_decay=0.0, bint nesterov=False,
+):
+    """Step ``now + 1`` of `sgd` on the columns that have a gradient, in place.
+
+    They are made current first. The other columns stay behind.
+
+    Parameters
+    ----------
+    index, values, momentum, last, power, now
+        As in `lazy_catch_up`.
+    columns : ndarray of int32
+        Ascending.
+    grad : ndarray
+        Of their connections, column after column.
+    lr, mu, weight_decay, nesterov
+        As in `sgd`.
+    """
+    values, momentum, last, power = _lazy(index, values, momentum, last, power, now)
+    if momentum is None and mu != 0:
+        raise ValueError(f"mu is {mu} and momentum is None, expected an array")
+    cdef cnp.ndarray which = _int32s(columns, "columns").copy()
+    cdef cnp.ndarray start = _starts(index, which)
+    cdef int64_t n = which.size
+    grad = _vector(
+        grad, "grad", _int32_data(start)[n], values.dtype, "the columns have")
+    _check_apart({"values": values, "momentum": momentum, "last": last, "grad": grad})
+    cdef void *v = cnp.PyArray_DATA(values)
+    cdef void *m = NULL if momentum is None else cnp.PyArray_DATA(momentum)
+    cdef const void *g = cnp.PyArray_DATA(grad)
+    cdef int32_t *seen = _int32_data(last)
+    cdef const int32_t *columns_p = _int32_data(which)
+    cdef const int32_t *start_p = _int32_data(start)
+    cdef const double *p = <const double *> cnp.PyArray_DATA(power)
+    cdef const snn_column_index *w = &index.c
+    cdef bint single = values.dtype == np.float32
+    cdef int status
+    with nogil:
+        if single:
+            status = snn_lazy_sgd_f32(
+                w, now, p, n, columns_p, start_p, <float>lr, <float>mu,
+                <float>weight_decay, nesterov, <const float *>g, seen, <float *>m,
+                <float *>v)
+        else:
+            status = snn_lazy_sgd_f64(
+                w, now, p, n, columns_p, start_p, lr, mu, weight_decay, nesterov,
+                <const double *>g, seen, <double *>m, <double *>v)
+    _check_status(status)

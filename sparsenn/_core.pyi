@@ -124,6 +124,36 @@ def sparse_input(
 def sparse_input_grad(
     index: ColumnIndex, batch: BatchColumns, x: Real, dy: Real
 ) -> Real: ...
+def column_starts(index: ColumnIndex, columns: Index) -> Index: ...
+def sparse_input_grad_columns(
+    index: ColumnIndex, batch: BatchColumns, x: Real, dy: Real
+) -> tuple[Index, Real]: ...
+def spread_columns(
+    index: ColumnIndex, columns: Index, values: Real, dense: Real | None = None
+) -> Real: ...
+def lazy_catch_up(
+    index: ColumnIndex,
+    values: Real,
+    momentum: Real | None,
+    last: Index,
+    power: NDArray[np.float64],
+    now: int,
+    columns: Index | None = None,
+) -> None: ...
+def lazy_sgd(
+    index: ColumnIndex,
+    values: Real,
+    momentum: Real | None,
+    last: Index,
+    power: NDArray[np.float64],
+    now: int,
+    columns: Index,
+    grad: Real,
+    lr: float,
+    mu: float = 0.0,
+    weight_decay: float = 0.0,
+    nesterov: bool = False,
+) -> None: ...
 
 # run time
 def isa() -> str: ...

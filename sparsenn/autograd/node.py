@@ -8,7 +8,7 @@ for the garbage collector. Gradients are keyed by node for the same reason.
 from __future__ import annotations
 
 from itertools import count
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, Any, Protocol, final
 
 if TYPE_CHECKING:
     import numpy as np
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from sparsenn.autograd.registry import Primitive
     from sparsenn.autograd.tensor import Tensor
 
-__all__ = ["Leaf", "Node", "Unrecorded", "next_id"]
+__all__ = ["Compact", "Leaf", "Node", "Unrecorded", "next_id"]
 
 # Ids grow with time, so descending ids are a reverse topological order.
 next_id = count().__next__
@@ -90,9 +90,28 @@ class Node:
         self.parents = self.inputs = self.out = self.static = None
 
 
+class Compact(Protocol):
+    """A gradient that stores only what can differ from zero.
+
+    A VJP may return one, instead of a Tensor, for a parent that is a `Leaf` while
+    nothing records. Nobody else may have its memory.
+    """
+
+    def to_dense(self) -> np.ndarray:
+        """The gradient as an array."""
+
+    def add_to(self, dense: np.ndarray) -> None:
+        """Adds it to an array in place."""
+
+    def plus(self, other: Any) -> Any:
+        """The sum with another of its kind, as a new one."""
+
+
 @final
 class Leaf:
     """A variable: gradients end here, and ``backward`` accumulates into ``grad``.
+
+    As long as all gradients came compact, their sum is in ``compact`` instead.
 
     ``replaced`` says that the variable has another array now, so that nobody would see
     a gradient that ends here.
@@ -101,6 +120,7 @@ class Leaf:
     __slots__ = (
         "__weakref__",
         "activation",
+        "compact",
         "dtype",
         "grad",
         "id",
@@ -117,6 +137,7 @@ class Leaf:
         self.dtype = dtype
         self.activation = activation
         self.grad: Tensor | None = None
+        self.compact: Compact | None = None
         self.replaced = False
         self.id = next_id()
 

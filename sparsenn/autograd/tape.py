@@ -123,6 +123,8 @@ def _sweep(
             old = grads.get(parent)
             if old is None:
                 grads[parent] = d
+            elif type(old) is not Tensor or type(d) is not Tensor:
+                grads[parent] = _sum(old, d)
             elif recording:
                 grads[parent] = old + d
             elif parent in owned:
@@ -130,6 +132,16 @@ def _sweep(
             else:
                 grads[parent] = old + d
                 owned.add(parent)
+
+
+def _sum(a: Any, b: Any) -> Any:
+    """The sum of two gradients of a leaf, of which one or both are compact."""
+    if type(a) is not Tensor and type(b) is not Tensor:
+        return a.plus(b)
+    tensor, compact = (a, b) if type(a) is Tensor else (b, a)
+    array = tensor._data.copy(order="K")
+    compact.add_to(array)
+    return wrap(array)
 
 
 def backward(
@@ -177,7 +189,7 @@ def backward(
     taken = _taken(gradient)
     for leaf in order:
         if type(leaf) is Leaf and leaf in grads:
-            _deposit(leaf, grads[leaf]._data, taken)
+            _deposit(leaf, grads[leaf], taken)
 
 
 def _taken(gradient: Tensor | np.ndarray | None) -> set[int]:
@@ -190,7 +202,20 @@ def _owner(array: Any) -> Any:
     return array if base is None else base
 
 
-def _deposit(leaf: Leaf, array: np.ndarray, taken: set[int]) -> None:
+def _deposit(leaf: Leaf, gradient: Any, taken: set[int]) -> None:
+    if type(gradient) is not Tensor:
+        if leaf.grad is not None:
+            gradient.add_to(leaf.grad._data)
+            leaf.grad._cell[0] += 1
+        elif leaf.compact is not None:
+            leaf.compact = leaf.compact.plus(gradient)
+        else:
+            leaf.compact = gradient
+        return
+    array = gradient._data
+    if leaf.compact is not None:
+        leaf.grad = _unrecorded(leaf.compact.to_dense(), leaf.activation, set())
+        leaf.compact = None
     if leaf.grad is not None:
         np.add(leaf.grad._data, array, out=leaf.grad._data)
         leaf.grad._cell[0] += 1
@@ -301,6 +326,8 @@ def grad(
     results: list[Tensor | None] = []
     for i, t in enumerate(targets):
         g = grads.get(t._node)
+        if g is not None and type(g) is not Tensor:
+            g = wrap(g.to_dense())
         if g is None and not allow_unused:
             raise RuntimeError(
                 f"the output does not depend on wrt[{i}] (shape {t.shape}), or that "

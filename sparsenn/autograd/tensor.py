@@ -214,8 +214,16 @@ class Tensor:
 
     @property
     def grad(self) -> Tensor | None:
-        """What `backward` accumulated into this variable."""
-        return self._node.grad if type(self._node) is Leaf else None
+        """What `backward` accumulated into this variable.
+
+        A compact gradient becomes an array for good, see `compact_grad`.
+        """
+        node = self._node
+        if type(node) is not Leaf:
+            return None
+        if node.compact is not None:
+            self.grad = node.compact.to_dense()
+        return node.grad
 
     @grad.setter
     def grad(self, value: Tensor | np.ndarray | None) -> None:
@@ -223,6 +231,7 @@ class Tensor:
             if value is None:
                 return
             raise ValueError("only a variable (requires_grad=True, a leaf) has a grad")
+        self._node.compact = None
         if value is None:
             self._node.grad = None
             return
@@ -233,6 +242,15 @@ class Tensor:
                 f"has {self.shape} and {self.dtype}; they must agree"
             )
         self._node.grad = wrap(array, Unrecorded(array.shape, array.dtype))
+
+    @property
+    def compact_grad(self) -> Any:
+        """The gradient if it came in a compact form only, else None.
+
+        Of a weight on sparse batches a :class:`sparsenn.sparse.SparseGradient`. Those
+        who know it look here first; reading `grad` turns it into an array.
+        """
+        return self._node.compact if type(self._node) is Leaf else None
 
     @property
     def version(self) -> int:

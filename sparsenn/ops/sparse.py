@@ -317,13 +317,16 @@ def linear(
         return y
     if not isinstance(x, SparseBatch):
         x = SparseBatch(x) if hasattr(x, "tocsr") else as_tensor(x)
-    values, pattern = weight.values, weight.pattern
     sparse = isinstance(x, SparseBatch)
-    if not sparse and x.dtype != values.dtype:
-        x = x.astype(values.dtype)
+    pattern = weight.pattern
     if sparse:
         x.check_features(pattern.shape)
+        values = weight.values_for(x.columns.columns)
     else:
+        values = weight.values
+    if not sparse and x.dtype != values.dtype:
+        x = x.astype(values.dtype)
+    if not sparse:
         _check("linear", pattern, x=(x, 1))
     if bias is None:
         bias = wrap(np.zeros(pattern.shape[0], values.dtype))

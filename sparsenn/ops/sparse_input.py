@@ -20,10 +20,12 @@ import numpy as np
 from sparsenn import _core
 from sparsenn.autograd import Tensor
 from sparsenn.autograd.array import as_order
+from sparsenn.autograd.mode import MODE
+from sparsenn.autograd.node import Leaf
 from sparsenn.autograd.registry import Primitive, Sample, apply, primitive
 from sparsenn.ops.linear_activation import IDENTITY, RELU, activation_backward
 from sparsenn.ops.sparse_batch import SparseBatch
-from sparsenn.sparse import SparsePattern
+from sparsenn.sparse import SparseGradient, SparsePattern
 
 
 def _forward(
@@ -53,6 +55,19 @@ def _gradient(
         batch.values(dy.dtype),
         as_order(dy, True),
     )
+
+
+def _compact_gradient(
+    dy: np.ndarray, batch: SparseBatch, pattern: SparsePattern
+) -> SparseGradient:
+    """The same, for a pattern stored by column: the columns that occur alone."""
+    start, values = _core.sparse_input_grad_columns(
+        pattern.column_index(),
+        batch.columns,
+        batch.values(dy.dtype),
+        as_order(dy, True),
+    )
+    return SparseGradient(pattern, batch.columns.columns, start, values)
 
 
 def _samples(kind: str, rng: np.random.Generator) -> Iterator[Sample]:
@@ -139,12 +154,14 @@ def _linear_vjp(
     pattern: SparsePattern,
     activation: int,
     factors: list[Any] | None,
-) -> tuple[Tensor | None, Tensor | None]:
+) -> tuple[Any, Tensor | None]:
     g, dbias = activation_backward(g, out, needs[1], activation)
     if not needs[0]:
         return None, dbias
     if factors is not None:
         factors.append((g.data, batch))
+    if pattern.by_column and not MODE.recording and type(inputs[0]) is Leaf:
+        return _compact_gradient(g.data, batch, pattern), dbias
     static = {"batch": batch, "pattern": pattern}
     return apply(sparse_input_grad_, (g,), static), dbias
 

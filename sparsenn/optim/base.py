@@ -9,14 +9,18 @@ from typing import TypeAlias
 import numpy as np
 
 from sparsenn.autograd import Tensor
-from sparsenn.sparse import SparseParameter, TopologyChange
+from sparsenn.sparse import SparseGradient, SparseParameter, TopologyChange
 
 Parameter: TypeAlias = SparseParameter | Tensor
 
 
 def values_of(parameter: Parameter) -> Tensor:
-    """The tensor that an optimiser steps: a sparse weight's values, or the tensor."""
-    return parameter.values if isinstance(parameter, SparseParameter) else parameter
+    """The tensor that an optimiser steps: a sparse weight's values, or the tensor.
+
+    As they are: before their array is read, `SparseParameter.values` must have made
+    them current.
+    """
+    return parameter.stored if isinstance(parameter, SparseParameter) else parameter
 
 
 class Optimizer(ABC):
@@ -73,9 +77,15 @@ class Optimizer(ABC):
         self.steps += 1
         for param in self.params:
             values = values_of(param)
-            if values.grad is None:
+            compact = values.compact_grad
+            if compact is not None and self._update_columns(param, compact):
+                values.touch()
                 continue
-            gradient = values.grad.data
+            if (grad := values.grad) is None:
+                continue
+            if isinstance(param, SparseParameter):
+                values = param.values
+            gradient = grad.data
             if gradient.shape != values.data.shape:
                 raise ValueError(
                     f"gradient of shape {gradient.shape} for values of shape "
@@ -102,6 +112,13 @@ class Optimizer(ABC):
         if state is not None:
             for name, array in state.items():
                 state[name] = change.remap(array)
+
+    def _update_columns(self, param: Parameter, gradient: SparseGradient) -> bool:
+        """One step from the gradient of some columns, if the optimiser can.
+
+        Otherwise the gradient is made dense, and `_update` takes it.
+        """
+        return False
 
     @abstractmethod
     def _update(

@@ -6,15 +6,16 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from sparsenn.optim.base import Parameter, check_number, values_of
-from sparsenn.sparse import SparseParameter
+from sparsenn.optim.base import Parameter, check_number
+from sparsenn.sparse import SparseGradient, SparseParameter
 
 
 def clip_grad_norm(params: Iterable[Parameter], max_norm: float) -> float:
     """Scales all gradients in place so that their global L2 norm is at most `max_norm`.
 
     The norm is summed in float64 over canonical (row, column) order, so it does not
-    depend on how a layer stores its connections.
+    depend on how a layer stores its connections, nor on whether a gradient came as a
+    `SparseGradient`, which stays one.
 
     Parameters
     ----------
@@ -31,7 +32,7 @@ def clip_grad_norm(params: Iterable[Parameter], max_norm: float) -> float:
     params = list(params)
     total = 0.0
     for param in params:
-        gradient = values_of(param).grad
+        gradient = param.grad
         if gradient is None:
             continue
         array = gradient.data
@@ -41,8 +42,10 @@ def clip_grad_norm(params: Iterable[Parameter], max_norm: float) -> float:
     norm = float(np.sqrt(total))
     if norm > max_norm:
         for param in params:
-            gradient = values_of(param).grad
-            if gradient is not None:
+            gradient = param.grad
+            if isinstance(gradient, SparseGradient):
+                gradient.values *= gradient.dtype.type(max_norm / norm)
+            elif gradient is not None:
                 array = gradient.data
                 array *= array.dtype.type(max_norm / norm)
                 gradient.touch()

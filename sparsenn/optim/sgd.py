@@ -9,6 +9,8 @@ import numpy as np
 
 from sparsenn import _core
 from sparsenn.optim.base import Optimizer, Parameter, check_number
+from sparsenn.optim.lazy import LazyColumns
+from sparsenn.sparse import SparseGradient, SparseParameter
 
 
 @final
@@ -27,6 +29,14 @@ class SGD(Optimizer):
     nesterov : bool
     weight_decay : float
         L2 coefficient, added to the gradient and so multiplied by `lr`.
+    lazy : bool
+        On weights that are stored by column (``nn.Linear(sparse_input=True)``), a
+        sparse batch moves only the columns that occur in it. What the step would have
+        done to the others is made up for before somebody reads them, exactly but for
+        rounding, under any schedule: the results are those of ``lazy=False`` up to the
+        precision of the dtype, and time follows the batch and not the connections. A
+        values tensor that was taken before a step must be taken again from
+        ``param.values``. Everything else trains as without.
 
     References
     ----------
@@ -42,6 +52,7 @@ class SGD(Optimizer):
         momentum: float = 0.0,
         nesterov: bool = False,
         weight_decay: float = 0.0,
+        lazy: bool = False,
     ) -> None:
         super().__init__(params, lr)
         check_number("momentum", momentum, minimum=0.0, below=1.0)
@@ -51,7 +62,43 @@ class SGD(Optimizer):
         self.momentum = momentum
         self.nesterov = nesterov
         self.weight_decay = weight_decay
+        self.lazy = bool(lazy)
         self.per_weight = ("momentum",) if momentum else ()
+        self._behind: dict[int, LazyColumns] = {}
+
+    def state(self, param: Parameter) -> dict[str, np.ndarray]:
+        """State arrays of a parameter (live, current; zeros until its first step)."""
+        if isinstance(param, SparseParameter) and param.behind is not None:
+            _ = param.values
+        return super().state(param)
+
+    def _update_columns(self, param: Parameter, gradient: SparseGradient) -> bool:
+        if not self.lazy or not isinstance(param, SparseParameter):
+            return False
+        if gradient.pattern is not param.pattern:
+            raise ValueError(
+                f"the gradient is of {gradient.pattern!r}, the parameter has "
+                f"{param.pattern!r}; was the pattern changed after backward()?"
+            )
+        lazy = self._behind.get(id(param))
+        if lazy is None or param.behind is not lazy:
+            # Nothing waits, and whatever another optimiser left has now been done.
+            momentum = self.state(param).get("momentum")
+            if lazy is None or lazy.momentum is not momentum:
+                lazy = LazyColumns(param.shape[1], momentum)
+                self._behind[id(param)] = lazy
+        lazy.step(
+            param.stored.data,
+            gradient,
+            self.lr,
+            self.momentum,
+            self.weight_decay,
+            self.nesterov,
+        )
+        param.behind = lazy
+        if lazy.full:
+            _ = param.values
+        return True
 
     def _update(
         self, values: np.ndarray, gradient: np.ndarray, state: dict[str, np.ndarray]

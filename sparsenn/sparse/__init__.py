@@ -9,6 +9,7 @@ from sparsenn.sparse.allocation import (
     erdos_renyi_nnz,
 )
 from sparsenn.sparse.change import TopologyChange
+from sparsenn.sparse.gradient import SparseGradient
 from sparsenn.sparse.interop import pattern_and_values
 from sparsenn.sparse.layout import choose_block_width, choose_index_bytes
 from sparsenn.sparse.parameter import SparseParameter
@@ -17,6 +18,7 @@ from sparsenn.sparse.selection import largest, select, smallest
 
 __all__ = [
     "ALLOCATIONS",
+    "SparseGradient",
     "SparseParameter",
     "SparsePattern",
     "TopologyChange",

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeAlias, final
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, final
 
 import numpy as np
 
 from sparsenn.autograd import Tensor
 from sparsenn.random import Stream
 from sparsenn.sparse.change import TopologyChange
+from sparsenn.sparse.gradient import SparseGradient
 from sparsenn.sparse.pattern import SparsePattern
 
 if TYPE_CHECKING:
@@ -19,6 +20,13 @@ Initializer: TypeAlias = Callable[
     [SparsePattern, Stream, np.dtype, np.ndarray | None], np.ndarray
 ]
 """(pattern, stream, dtype, slots or None) -> values of those slots (None: of all)."""
+
+
+class Behind(Protocol):
+    """What a lazy optimiser has not yet done to a parameter's values."""
+
+    def catch_up(self, param: SparseParameter, columns: np.ndarray | None) -> None:
+        """Does it, to some columns (int32, ascending) or to all."""
 
 
 @final
@@ -42,7 +50,11 @@ class SparseParameter:
     Attributes
     ----------
     values : Tensor, shape (nnz,)
-        In storage order: ``positions()`` gives the matching rows and columns.
+        In storage order: ``positions()`` gives the matching rows and columns. Whoever
+        reads them gets them current, after a lazy optimiser too; a tensor that was
+        taken before its step may not be.
+    behind : Behind or None
+        What is to be done before the values are read; an optimiser sets it.
     factors : list of (ndarray, ndarray or SparseBatch), or None
         While a list, every backward pass appends the factors ``(dy, x)`` of the
         weight's gradient ``dy.T @ x``, for growth by gradient
@@ -51,7 +63,15 @@ class SparseParameter:
         The batch size that the weight is frozen for, see :meth:`freeze`.
     """
 
-    __slots__ = ("_pattern", "factors", "frozen", "initializer", "name", "values")
+    __slots__ = (
+        "_pattern",
+        "_values",
+        "behind",
+        "factors",
+        "frozen",
+        "initializer",
+        "name",
+    )
 
     def __init__(
         self,
@@ -64,6 +84,7 @@ class SparseParameter:
         self.initializer = initializer
         self.factors: list[tuple[np.ndarray, Any]] | None = None
         self.frozen: int | None = None
+        self.behind: Behind | None = None
         self.set(pattern, values)
 
     def set(self, pattern: SparsePattern, values: np.ndarray | Tensor) -> None:
@@ -87,12 +108,11 @@ class SparseParameter:
             raise ValueError(
                 f"values have shape {data.shape}, the pattern has nnz={pattern.nnz}"
             )
-        former: Tensor | None = getattr(self, "values", None)
-        if former is not None:
-            former.retire_()
+        if hasattr(self, "_values"):
+            self.values.retire_()  # current, so that the optimiser's state is too
         self._pattern = pattern
         trained = self.frozen is None
-        self.values: Tensor = Tensor(np.ascontiguousarray(data), requires_grad=trained)
+        self._values = Tensor(np.ascontiguousarray(data), requires_grad=trained)
 
     def freeze(self, batch: int = 1) -> None:
         """Stores the weight as forward products like it best, and takes no gradient.
@@ -144,7 +164,7 @@ class SparseParameter:
                 f"the change is of {change.old!r}, but parameter {self.name!r} has "
                 f"{self._pattern!r}"
             )
-        gradient = self.values.grad
+        gradient = self.grad
         self.set(
             change.new, change.remap(self.values.data) if values is None else values
         )
@@ -152,14 +172,44 @@ class SparseParameter:
             self.values.grad = Tensor(change.remap(gradient.data))
 
     @property
+    def values(self) -> Tensor:
+        """The values, all of them current."""
+        if self.behind is not None:
+            self.behind.catch_up(self, None)
+            self.behind = None
+        return self._values
+
+    def values_for(self, columns: np.ndarray) -> Tensor:
+        """The values, of which only those of the given columns must be current.
+
+        Parameters
+        ----------
+        columns : ndarray of int32
+            Ascending.
+        """
+        if self.behind is not None:
+            self.behind.catch_up(self, columns)
+        return self._values
+
+    @property
+    def stored(self) -> Tensor:
+        """The values as they are, current or not; for optimisers."""
+        return self._values
+
+    @property
     def pattern(self) -> SparsePattern:
         """Where the connections are."""
         return self._pattern
 
     @property
-    def grad(self) -> Tensor | None:
-        """Gradient of the values, storage order, or None."""
-        return self.values.grad
+    def grad(self) -> Tensor | SparseGradient | None:
+        """Gradient of the values, storage order, or None.
+
+        A SparseGradient after sparse batches alone, if the pattern is stored by
+        column; ``values.grad`` turns it into an ordinary tensor for good. ``data`` of
+        either is the gradient of every connection.
+        """
+        return self._values.compact_grad or self._values.grad
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -179,12 +229,12 @@ class SparseParameter:
     @property
     def dtype(self) -> np.dtype:
         """Of the values."""
-        return self.values.data.dtype
+        return self._values.data.dtype
 
     @property
     def nbytes(self) -> int:
         """Bytes of values and positions."""
-        return self.values.data.nbytes + self._pattern.nbytes
+        return self._values.data.nbytes + self._pattern.nbytes
 
     def positions(self) -> tuple[np.ndarray, np.ndarray]:
         """Rows and columns (int32) in the order of :attr:`values`."""
@@ -193,6 +243,15 @@ class SparseParameter:
     def to_scipy(self) -> csr_array:
         """The weight as a canonical ``scipy.sparse.csr_array`` (a copy)."""
         return self._pattern.to_scipy(self.values.data)
+
+    def __getstate__(self) -> dict[str, Any]:
+        current = self.values
+        state = {name: getattr(self, name) for name in self.__slots__}
+        return state | {"_values": current, "behind": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        for name, value in state.items():
+            setattr(self, name, value)
 
     def __repr__(self) -> str:
         """Name, shape, connections and dtype."""

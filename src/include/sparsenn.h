@@ -225,6 +225,12 @@ int snn_sort_batch(int32_t batch, int32_t n_cols, const int32_t *indptr,
                    const int32_t *indices, int32_t *columns, int32_t *start,
                    int32_t *samples, int32_t *source, int32_t *n_columns);
 
+/* start (n_columns + 1): where the connections of each column begin when only these columns
+ * are kept, one after the other. The columns must ascend and exist: else -1 - u for the
+ * first that does not, and start is not whole. Returns how many connections there are. */
+int64_t snn_column_starts(const snn_column_index *w, int64_t n_columns,
+                          const int32_t *columns, int32_t *start);
+
 /* What is wrong with the arrays of a CSR batch: SNN_VALID, or the first violation. Columns
  * need no order, and there may be more indices than indptr[batch] says. */
 int snn_batch_check(int32_t batch, int32_t n_cols, int64_t n_indices, const int32_t *indptr,
@@ -238,7 +244,33 @@ int snn_batch_check(int32_t batch, int32_t n_cols, int64_t n_indices, const int3
     /* dvalues[k] = sum_b dy[row(k), b] x[col(k), b], 0 where the column does not occur */  \
     int snn_sparse_input_grad_##suffix(const snn_column_index *w,                          \
                                        const snn_batch_columns *b, const real *x,          \
-                                       const real *dy, int64_t lddy, real *dvalues);
+                                       const real *dy, int64_t lddy, real *dvalues);       \
+    /* The same for the columns that occur alone, values stored by column: dvalues of      \
+     * columns[u] begin at start[u], see snn_column_starts. */                             \
+    int snn_sparse_input_grad_columns_##suffix(const snn_column_index *w,                  \
+                                               const snn_batch_columns *b, const real *x,  \
+                                               const real *dy, int64_t lddy,               \
+                                               const int32_t *start, real *dvalues);       \
+    /* dense (nnz) = such values and zeros elsewhere, or += when add */                    \
+    void snn_spread_columns_##suffix(const snn_column_index *w, int64_t n_columns,         \
+                                     const int32_t *columns, const int32_t *start,         \
+                                     const real *values, int add, real *dense);            \
+    /* Lazy SGD on values stored by column. Steps are counted from one at which all        \
+     * columns were current; column j has seen last[j] <= now of them, and                 \
+     * power[4 a ..] is the 2 x 2 matrix that the steps a + 1 .. now apply to its          \
+     * (momentum, value). momentum may be NULL. SNN_BAD_ARGUMENT, and nothing written,     \
+     * if last is out of range. */                                                         \
+    /* Makes the given columns (NULL: all) current. */                                     \
+    int snn_lazy_catch_up_##suffix(const snn_column_index *w, int32_t now,                 \
+                                   const double *power, int64_t n_columns,                 \
+                                   const int32_t *columns, int32_t *last, real *momentum,  \
+                                   real *values);                                          \
+    /* Makes them current and takes step now + 1 with gradient grad[start[u]] .. */        \
+    int snn_lazy_sgd_##suffix(const snn_column_index *w, int32_t now, const double *power, \
+                              int64_t n_columns, const int32_t *columns,                   \
+                              const int32_t *start, real lr, real mu, real weight_decay,   \
+                              int nesterov, const real *grad, int32_t *last,               \
+                              real *momentum, real *values);
 
 SNN_DECLARE_SPARSE_INPUT(float, f32)
 SNN_DECLARE_SPARSE_INPUT(double, f64)

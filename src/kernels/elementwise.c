@@ -64,6 +64,23 @@ void KERNEL(sgd)(int64_t n, real lr, real mu, real weight_decay, int nesterov,
     }
 }
 
+/* (m, w) = power (m, w), a 2 x 2 matrix by rows; without momentum m is 0. */
+void KERNEL(recur)(int64_t n, const real *power, real *restrict momentum,
+                   real *restrict values)
+{
+    const real mm = power[0], mw = power[1], wm = power[2], ww = power[3];
+    if (!momentum) {
+        for (int64_t i = 0; i < n; i++)
+            values[i] *= ww;
+        return;
+    }
+    for (int64_t i = 0; i < n; i++) {
+        const real m = momentum[i], w = values[i];
+        momentum[i] = mm * m + mw * w;
+        values[i] = wm * m + ww * w;
+    }
+}
+
 void KERNEL(adam)(int64_t n, real lr, real beta1, real beta2, real eps, real weight_decay,
                   int decoupled, real bias1, real bias2, const real *restrict grad,
                   real *restrict m, real *restrict v, real *restrict values)

@@ -74,6 +74,7 @@ typedef struct SNN_REAL(snn_kernels) {
                                 int64_t lddz, real *dbias);
     void (*sgd)(int64_t n, real lr, real mu, real weight_decay, int nesterov,
                 const real *grad, real *momentum, real *values);
+    void (*recur)(int64_t n, const real *power, real *momentum, real *values);
     void (*adam)(int64_t n, real lr, real beta1, real beta2, real eps, real weight_decay,
                  int decoupled, real bias1, real bias2, const real *grad, real *m, real *v,
                  real *values);

@@ -30,6 +30,8 @@ void KERNEL(activation_backward)(int64_t n_rows, int64_t batch, int relu, const 
                                  int64_t lddz, real *dbias);
 void KERNEL(sgd)(int64_t n, real lr, real mu, real weight_decay, int nesterov,
                  const real *restrict grad, real *restrict momentum, real *restrict values);
+void KERNEL(recur)(int64_t n, const real *power, real *restrict momentum,
+                   real *restrict values);
 void KERNEL(adam)(int64_t n, real lr, real beta1, real beta2, real eps, real weight_decay,
                   int decoupled, real bias1, real bias2, const real *restrict grad,
                   real *restrict m, real *restrict v, real *restrict values);

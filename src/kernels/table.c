@@ -18,5 +18,6 @@ const SNN_REAL(snn_kernels) KERNEL(table) = {
     .outer = KERNEL(outer),
     .activation_backward = KERNEL(activation_backward),
     .sgd = KERNEL(sgd),
+    .recur = KERNEL(recur),
     .adam = KERNEL(adam),
 };

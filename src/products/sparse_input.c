@@ -144,6 +144,7 @@ typedef struct job {
     int64_t ldy;
     const real *dy;
     int64_t lddy;
+    const int32_t *to; /* where the gradient of columns[u] begins; NULL: at its slots */
     real *dvalues;
     int64_t blocks, groups, rows; /* groups of rows; rows in the largest */
     real *scratch;        /* forward: a part for each thread; else dy by sample */
@@ -311,6 +312,15 @@ static void grad_columns(const job *j, int64_t begin, int64_t end)
     zero(j, slot, w->start[end]);
 }
 
+/* The batch's columns begin .. end alone. */
+static void grad_occurring(const job *j, int64_t begin, int64_t end)
+{
+    for (int64_t u = begin; u < end; u++) {
+        const part p = part_of(j->w, j->b->columns[u], 0, j->w->n_rows);
+        dot_column(j, &p, u, j->dvalues + j->to[u]);
+    }
+}
+
 static void by_sample_task(void *context, int thread)
 {
     (void)thread;
@@ -330,7 +340,10 @@ static void grad_task(void *context, int thread)
     real *v = j->scratch + n_rows * j->b->batch + (size_t)thread * j->part;
     for (int64_t u; (u = snn_next_unit(&j->taken, j->blocks * j->groups)) >= 0;) {
         const int64_t g = u % j->groups;
-        if (stored_by_column(j->w))
+        if (j->to)
+            grad_occurring(j, cut(j->b->n_columns, g, j->groups),
+                           cut(j->b->n_columns, g + 1, j->groups));
+        else if (stored_by_column(j->w))
             grad_columns(j, cut(n_cols, g, j->groups), cut(n_cols, g + 1, j->groups));
         else
             grad_tile(j, u / j->groups, cut(n_rows, g, j->groups),
@@ -338,14 +351,14 @@ static void grad_task(void *context, int thread)
     }
 }
 
-int SNN_REAL(snn_sparse_input_grad)(const snn_column_index *w, const snn_batch_columns *b,
-                                    const real *x, const real *dy, int64_t lddy,
-                                    real *dvalues)
+static int gradient(const snn_column_index *w, const snn_batch_columns *b, const real *x,
+                    const real *dy, int64_t lddy, const int32_t *to, real *dvalues)
 {
     if (w->n_rows == 0 || w->n_cols == 0)
         return SNN_OK;
     const int threads = snn_threads_for(work_of(w, b));
-    job j = {.w = w, .b = b, .x = x, .dy = dy, .lddy = lddy, .dvalues = dvalues};
+    job j = {.w = w, .b = b, .x = x, .dy = dy, .lddy = lddy, .to = to,
+             .dvalues = dvalues};
     j.part = aligned_bytes(w->n_rows) / sizeof(real);
     const size_t reals = (size_t)b->batch * (size_t)w->n_rows + (size_t)threads * j.part;
     j.scratch = snn_malloc(reals * sizeof(real));
@@ -355,8 +368,24 @@ int SNN_REAL(snn_sparse_input_grad)(const snn_column_index *w, const snn_batch_c
     snn_parallel(threads, by_sample_task, &j);
     j.taken = 0;
     j.blocks = w->layout ? w->layout->n_blocks : 1;
-    j.groups = groups_for(stored_by_column(w) ? w->n_cols : w->n_rows, j.blocks, threads);
+    j.groups = groups_for(to ? b->n_columns : stored_by_column(w) ? w->n_cols : w->n_rows,
+                          j.blocks, threads);
     snn_parallel(threads, grad_task, &j);
     snn_free(j.scratch);
     return SNN_OK;
+}
+
+int SNN_REAL(snn_sparse_input_grad)(const snn_column_index *w, const snn_batch_columns *b,
+                                    const real *x, const real *dy, int64_t lddy,
+                                    real *dvalues)
+{
+    return gradient(w, b, x, dy, lddy, NULL, dvalues);
+}
+
+int SNN_REAL(snn_sparse_input_grad_columns)(const snn_column_index *w,
+                                            const snn_batch_columns *b, const real *x,
+                                            const real *dy, int64_t lddy,
+                                            const int32_t *start, real *dvalues)
+{
+    return gradient(w, b, x, dy, lddy, start, dvalues);
 }

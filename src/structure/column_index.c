@@ -45,3 +45,16 @@ void snn_index_columns(const snn_layout *w, int32_t row_bytes, int32_t *restrict
     for (int64_t j = n_cols; j > 0; j--) start[j] = start[j - 1];
     start[0] = 0;
 }
+
+int64_t snn_column_starts(const snn_column_index *w, int64_t n_columns,
+                          const int32_t *columns, int32_t *restrict start) {
+    int64_t total = 0;
+    for (int64_t u = 0; u < n_columns; u++) {
+        const int64_t j = columns[u];
+        if (j < (u ? (int64_t)columns[u - 1] + 1 : 0) || j >= w->n_cols) return -1 - u;
+        start[u] = (int32_t)total;
+        total += w->start[j + 1] - w->start[j];
+    }
+    start[n_columns] = (int32_t)total;
+    return total;
+}

@@ -14,7 +14,7 @@ from scipy import sparse
 import sparsenn as snn
 from sparsenn import _core, nn, ops
 from sparsenn.ops.sparse_input import sparse_input_, sparse_input_grad_
-from sparsenn.sparse import SparsePattern
+from sparsenn.sparse import SparseGradient, SparsePattern
 from tests.strategies import densities, generators, sizes
 
 DTYPES = (np.float32, np.float64)
@@ -158,6 +158,83 @@ def test_same_bits_for_any_number_of_threads(
     assert len(set(found)) == 1
     want = batch.to_dense() @ pattern.to_scipy(v).toarray().T
     assert np.allclose(y, want, rtol=1e-4, atol=1e-4)
+
+
+@given(cases(), st.sampled_from(DTYPES))
+def test_the_gradient_of_a_weight_stored_by_column_is_compact(
+    case: Case, dtype: type
+) -> None:
+    matrix, _, pattern, rng = case
+    n_out, n_in = pattern.shape
+    pattern = pattern.stored_by_column()
+    layer = nn.Linear(n_in, n_out, pattern=pattern, seed=0, dtype=dtype, bias=False)
+    batch = ops.SparseBatch(matrix)
+    g = np.asfortranarray(rng.standard_normal((len(batch), n_out)).astype(dtype))
+    layer(batch).backward(g)
+    grad = layer.weight.grad
+    if not pattern.by_column:
+        assert isinstance(grad, snn.Tensor)
+        return
+    assert isinstance(grad, SparseGradient)
+    assert np.array_equal(grad.columns, np.unique(matrix.indices))
+    want = sparse_input_grad_.forward(g, batch=batch, pattern=pattern)
+    assert np.array_equal(grad.values, want[grad.slots])
+    assert np.array_equal(grad.to_dense(), want)
+    assert np.array_equal(
+        pattern.positions()[1][grad.slots], np.repeat(grad.columns, np.diff(grad.start))
+    )
+    assert grad.shape == want.shape and grad.dtype == dtype
+    # Whoever does not know the form gets an array, from then on.
+    (through,) = snn.grad(layer(batch), [layer.weight.values], gradient=g)
+    assert np.array_equal(through.data, want)
+    assert np.array_equal(layer.weight.values.grad.data, want)
+    assert isinstance(layer.weight.grad, snn.Tensor)
+
+
+@given(cases(), st.permutations("ssd"))
+def test_compact_and_dense_gradients_add_up(case: Case, kinds: list[str]) -> None:
+    matrix, dense, pattern, rng = case
+    n_out, n_in = pattern.shape
+    layer = nn.Linear(
+        n_in, n_out, pattern=pattern.stored_by_column(), seed=0, dtype=np.float64
+    )
+    matrix = matrix.astype(np.float64)
+    other = sparse.csr_array(dense * (rng.random(dense.shape) < 0.5))
+    g = np.asfortranarray(rng.standard_normal((len(dense), n_out)))
+    total, terms = np.zeros((n_out, n_in)), np.zeros((n_out, n_in))
+    for i, kind in enumerate(kinds):
+        x = matrix if i % 2 else other
+        layer(x.toarray() if kind == "d" else x).backward(g)
+        total += g.T @ x.toarray()
+        terms += np.abs(g).T @ magnitude(x)
+    rows, cols = layer.weight.positions()
+    assert_within(layer.weight.grad.data, total[rows, cols], terms[rows, cols])
+    # Twice in one graph.
+    layer.weight.values.grad = None
+    (layer(matrix) + layer(other)).backward(g)
+    total, terms = (
+        g.T @ (dense + other.toarray()),
+        np.abs(g).T @ (2 * magnitude(matrix)),
+    )
+    assert_within(layer.weight.grad.data, total[rows, cols], terms[rows, cols])
+
+
+def test_a_compact_gradient_shows_what_it_is() -> None:
+    layer = nn.Linear(30, 12, 0.2, seed=0, sparse_input=True)
+    x = sparse.csr_array(([1.0, 2.0], ([0, 1], [4, 7])), shape=(2, 30))
+    layer(x).sum().backward()
+    grad = layer.weight.grad
+    n = len(grad.values)
+    assert repr(grad) == (
+        f"SparseGradient(2 of 30 columns, {n} of 72 connections, float32)"
+    )
+    assert grad.nbytes == 4 * (n + 2 + 3)
+    with pytest.raises(ValueError, match="read-only"):
+        grad.data[0] = 1
+    other = nn.Linear(30, 12, 0.2, seed=1, sparse_input=True)
+    other(x).sum().backward()
+    with pytest.raises(ValueError, match="cannot be added"):
+        grad.plus(other.weight.grad)
 
 
 def test_nan_and_infinity_pass_through() -> None:
