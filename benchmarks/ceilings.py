@@ -11,7 +11,9 @@ import shutil
 import subprocess
 import sysconfig
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from benchmarks import harness, machine
 
@@ -23,6 +25,7 @@ X86 = (
     ("baseline", "-march=x86-64", 16, set()),
 )
 ARM = (("neon", "-march=armv8-a", 16, set()),)
+BYTES_PER_FLOP = 2  # a product over a pattern: four bytes of x for a multiply-add
 HEADINGS = {
     "isa": "instruction set",
     "name": "what",
@@ -82,6 +85,23 @@ def run(
             {"isa": name, "name": what, "kib": kib, "rate": float(rate), "unit": unit}
         )
     return rows
+
+
+def limits(document: Mapping[str, Any], isa: str) -> dict[str, float]:
+    """GFLOP/s that one core can reach on an instruction set, by what limits it.
+
+    ``fma``: registers alone; ``fma_load``: every multiply-add also loads a vector;
+    ``L1`` ... ``DRAM``: the loads alone, four bytes for every multiply-add, from areas
+    half as large as a cache, and from the largest area.
+    """
+    rows = [row for row in document["rows"] if row["isa"] == isa]
+    found = {row["name"]: row["rate"] for row in rows if row["name"] != "load"}
+    loads = [(row["kib"] * 1024, row["rate"]) for row in rows if row["name"] == "load"]
+    for level, size in document["caches"].items():
+        inside = [rate for area, rate in loads if area <= size / 2]
+        if inside and 2 * loads[-1][0] >= size:
+            found[level] = inside[-1] / BYTES_PER_FLOP
+    return found | {"DRAM": loads[-1][1] / BYTES_PER_FLOP}
 
 
 def main() -> None:

@@ -11,6 +11,8 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+from benchmarks import ceilings as ceilings_
+
 Documents = Mapping[str, Mapping[str, Any]]
 FORWARD, TRAINING = "forward", "forward + dX + dW"
 OURS, BLAS = "sparsenn", "OpenBLAS"
@@ -138,11 +140,8 @@ def peak(documents: Documents) -> Any:
 
     document, ceilings = documents["density"], documents["ceilings"]
     isa = document["machine"]["sparsenn_isa"]
-    (top,) = series(ceilings, "rate", "rate", isa=isa, name="fma")[1]
-    (load,) = series(ceilings, "rate", "rate", isa=isa, name="fma_load")[1]
-    kib, rates = series(ceilings, "kib", "rate", isa=isa, name="load")
-    inside = ceilings["caches"].get("L2", 1 << 20) / 1024 / 2
-    second = max((k, r) for k, r in zip(kib, rates, strict=True) if k <= inside)[1]
+    limits = ceilings_.limits(ceilings, isa)
+    top = limits["fma"]
     fig = figure(6.8, 4.4)
     ax = axes(fig, 1, 1, 1, f"{document['title']}\n{conditions(document)}")
     for i, product in enumerate((FORWARD, TRAINING)):
@@ -150,12 +149,15 @@ def peak(documents: Documents) -> Any:
         line(ax, xs, ys, i, product)
     xs, ys = series(document, "density", "gflops", name=BLAS, product=FORWARD)
     ax.plot(xs, ys, color=COLOURS[2], linestyle=":", label="OpenBLAS, dense forward")
-    # A multiply-add of two flop loads four bytes of activations.
-    for value, text in (
-        (top, "peak: multiply-adds from registers"),
-        (load, "every multiply-add also loads, first-level cache"),
-        (second / 2, f"loads from the second-level cache, {second:.0f} GB/s"),
+    for name, text in (
+        ("fma", "peak: multiply-adds from registers"),
+        ("fma_load", "every multiply-add loads, from the first-level cache"),
+        ("L2", "loads from the second-level cache"),
+        ("DRAM", "loads from memory"),
     ):
+        if name not in limits:
+            continue
+        value = limits[name]
         ax.axhline(value, color=GREY, linewidth=1, linestyle="--")
         ax.annotate(text, xy=(0.01, value), xycoords=ax.get_yaxis_transform(),
                     xytext=(0, 2), textcoords="offset points", fontsize=7.5,
@@ -220,7 +222,7 @@ def threads(documents: Documents) -> Any:
         xs, ys = series(document, "threads", "scaling", work=work, name=name)
         line(ax, xs, ys, i, f"{name}: {work}")
     ax.plot([1, most], [1, most], color=GREY, linestyle="--", linewidth=1)
-    ax.set_xticks(range(1, most + 1))
+    ax.set_xticks(sorted({row["threads"] for row in document["rows"]}))
     ax.set_xlabel("threads")
     ax.set_ylabel("times as fast as on one")
     ax.legend(frameon=False, fontsize=7, loc="upper left")

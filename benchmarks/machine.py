@@ -11,6 +11,7 @@ from pathlib import Path
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 INSTRUCTION_SETS = ("avx2", "fma", "avx512f", "avx512_bf16", "amx_tile", "asimd")
+LOAD_AT_START = os.getloadavg()[0]  # before the benchmark adds its own
 PACKAGES = ("numpy", "scipy", "torch", "sparselab", "sparseprop")
 
 
@@ -81,6 +82,14 @@ def versions() -> dict[str, str]:
     return found
 
 
+def blas() -> str:
+    """The library behind NumPy's products, with its version."""
+    import numpy as np
+
+    found = np.__config__.CONFIG.get("Build Dependencies", {}).get("blas", {})
+    return f"{found.get('name', 'unknown')} {found.get('version', '')}".strip()
+
+
 def kernels() -> str:
     """The instruction set that sparsenn's kernels use here."""
     try:
@@ -98,7 +107,8 @@ def describe(threads: int) -> dict[str, object]:
         "instruction_sets": instruction_sets(),
         "sparsenn_isa": kernels(),
         "threads": threads,
-        "load": round(os.getloadavg()[0], 2),
+        "load": round(LOAD_AT_START, 2),
+        "blas": blas(),
         "versions": versions(),
         "commit": commit(),
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),

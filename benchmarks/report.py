@@ -14,13 +14,15 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from benchmarks import charts, harness
+from benchmarks import ceilings, charts, harness
 from benchmarks.targets import TARGETS
 
 Document = dict[str, Any]
 HERE = Path(__file__).parent
 OURS = "sparsenn"
 EVEN = 0.995  # nearer to 1 than medians can tell
+#: Ceilings that products are held against.
+COLUMNS = {"fma": "of the peak", "L2": "of what the second-level cache delivers"}
 PIVOTED = ("shape", "density", "batch")
 
 
@@ -71,7 +73,7 @@ def losses(documents: Mapping[str, Document]) -> str:
     )
 
 
-def pivot(document: Document, peak: float | None) -> str:
+def pivot(document: Document, limits: Mapping[str, float]) -> str:
     """A table of products with a column for each engine: ms, and how we compare."""
     engines = list(dict.fromkeys(row["name"] for row in document["rows"]))
     products = dict.fromkeys(row["product"] for row in document["rows"])
@@ -91,30 +93,28 @@ def pivot(document: Document, peak: float | None) -> str:
                 line[row["name"]] = f"{row['ms']:.3g} ({row['speedup']:.3g}x)"
             elif row["name"] == OURS:
                 line["gflops"] = row["gflops"]
-                if peak is not None:
-                    line["peak"] = f"{100 * row['gflops'] / peak:.0f} %"
+                for name in COLUMNS.keys() & limits.keys():
+                    line[name] = f"{100 * row['gflops'] / limits[name]:.0f} %"
         shown = [e for e in engines if any(e in line for line in lines.values())]
         headings = {"shape": "W", "density": "density", "batch": "batch"}
         headings |= {name: name for name in shown} | {"gflops": f"{OURS}: GFLOP/s"}
-        headings |= {} if peak is None else {"peak": "of the peak"}
+        headings |= {k: text for k, text in COLUMNS.items() if k in limits}
         parts.append(f"{product}: milliseconds (and how many times {OURS}'s)\n")
         parts.append(harness.table(list(lines.values()), headings) + "\n")
     return "\n".join(parts)
 
 
-def peak_of(documents: Mapping[str, Document], document: Document) -> float | None:
-    """Multiply-adds from registers on one core, for a document measured on one."""
+def limits_of(
+    documents: Mapping[str, Document], document: Document
+) -> dict[str, float]:
+    """The ceilings of one core, for a document measured on one; else nothing."""
     m = document["machine"]
     if "ceilings" not in documents or m["threads"] != 1:
-        return None
-    where = {"name": "fma", "isa": m["sparsenn_isa"]}
-    for row in documents["ceilings"]["rows"]:
-        if all(row[key] == value for key, value in where.items()):
-            return float(row["rate"])
-    return None
+        return {}
+    return ceilings.limits(documents["ceilings"], m["sparsenn_isa"])
 
 
-def section(name: str, document: Document, peak: float | None) -> list[str]:
+def section(name: str, document: Document, limits: Mapping[str, float]) -> list[str]:
     """Title, circumstances, table and notes of one document."""
     m = document["machine"]
     lines = [
@@ -123,7 +123,7 @@ def section(name: str, document: Document, peak: float | None) -> list[str]:
         f"{m['commit']}, {m['date'][:10]}.\n",
     ]
     if "product" in document["headings"] and "speedup" in document["headings"]:
-        lines.append(pivot(document, peak))
+        lines.append(pivot(document, limits))
     else:
         lines.append(harness.table(document["rows"], document["headings"]) + "\n")
     return lines + [f"{note}\n" for note in document["notes"]]
@@ -133,6 +133,7 @@ def circumstances(documents: Iterable[Document]) -> list[str]:
     """Processors and versions, each once."""
     lines = dict.fromkeys(
         f"{m['cpu']}, {m['cores']} cores, kernels {m['sparsenn_isa']}; "
+        f"NumPy's BLAS: {m['blas']}; "
         + ", ".join(f"{k} {v}" for k, v in m["versions"].items())
         + "."
         for m in (document["machine"] for document in documents)
@@ -165,7 +166,7 @@ def write(folder: Path) -> None:
         losses(documents) + "\n",
     ]
     for name, document in documents.items():
-        lines += section(name, document, peak_of(documents, document))
+        lines += section(name, document, limits_of(documents, document))
         lines += picture(drawn, name)
     if not charts.available():
         lines.append("Without charts: matplotlib is not installed.\n")

@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from benchmarks import ceilings
+
 Documents = Mapping[str, Mapping[str, Any]]
 FORWARD, TRAINING = "forward", "forward + dX + dW"
 
@@ -62,7 +64,7 @@ def break_even(documents: Documents) -> float:
 def peak(documents: Documents) -> float:
     """Multiply-adds from registers, GFLOP/s, on the instruction set that was used."""
     isa = documents["density"]["machine"]["sparsenn_isa"]
-    return find(documents, "ceilings", "rate", name="fma", isa=isa)
+    return ceilings.limits(documents["ceilings"], isa)["fma"]
 
 
 def scaling(documents: Documents) -> float:

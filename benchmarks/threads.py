@@ -1,4 +1,4 @@
-"""From one thread to all: the training step, and a layer's products.
+"""On 1, 2, 4, ... threads: the training step, and a layer's products.
 
 Wall time. The number of threads is set between turns in one process, for us and for
 PyTorch alike.
@@ -87,7 +87,8 @@ def main() -> None:
     )
     machine.limit_threads(options.threads)
 
-    threads = list(range(1, options.threads + 1))
+    powers = (1 << i for i in range(options.threads.bit_length()))
+    threads = sorted({*powers, options.threads})
     rows: list[dict[str, object]] = []
     for density in options.density:
         made = steps(options.arch, density, options.batch, threads)
