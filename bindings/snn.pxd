@@ -6,6 +6,7 @@ cdef extern from "sparsenn.h" nogil:
     int SNN_OK
     int SNN_NO_MEMORY
     int SNN_BAD_ARGUMENT
+    int SNN_NEEDS_RANK
 
     ctypedef struct snn_layout:
         int32_t n_rows
@@ -121,19 +122,22 @@ cdef extern from "sparsenn.h" nogil:
     int snn_csr_transpose(
         int32_t n_rows, int32_t n_cols, const int32_t *indptr, const int32_t *indices,
         int32_t *indptr_t, int32_t *indices_t, int32_t *source)
-    int snn_csr_merge(
-        int32_t n_rows, const int32_t *indptr, const int32_t *indices,
-        const uint8_t *keep, const int32_t *added_indptr, const int32_t *added_indices,
-        int32_t *indptr_out, int32_t *indices_out, int32_t *source)
+    int snn_layout_merge(
+        const snn_layout *layout, const uint8_t *keep, const int32_t *added_indptr,
+        const int32_t *added_indices, int64_t nnz_out, int32_t *indptr_out,
+        void *columns_out, int32_t *source)
+    int snn_remap(
+        int64_t n, int64_t n_in, int item_bytes, const int32_t *source,
+        const void *array, const void *fill, void *out)
     int snn_complement_sample(
-        int32_t n_rows, int32_t n_cols, const int32_t *indptr, const int32_t *indices,
-        int32_t k, const snn_stream *stream, int32_t *indptr_out, int32_t *indices_out)
+        const snn_layout *layout, const uint8_t *keep, int32_t k,
+        const snn_stream *stream, int32_t *indptr_out, int32_t *indices_out)
     int snn_select_f32(
-        int64_t n, const float *scores, int64_t k, int largest, const int64_t *rank,
-        uint8_t *mask)
+        int64_t n, const float *scores, int64_t k, int largest, int ranked,
+        const int64_t *rank, uint8_t *mask)
     int snn_select_f64(
-        int64_t n, const double *scores, int64_t k, int largest, const int64_t *rank,
-        uint8_t *mask)
+        int64_t n, const double *scores, int64_t k, int largest, int ranked,
+        const int64_t *rank, uint8_t *mask)
 
     # sparse inputs
     ctypedef struct snn_column_index:

@@ -149,24 +149,132 @@ def csr_merge(shape, indptr, indices, keep, added_indptr, added_indices):
     _check_csr(shape, p_add, j_add, "added ")
     if m.size != j.size:
         raise ValueError(f"keep has length {m.size}, the pattern has nnz={j.size}")
-    cdef int64_t n_out = np.count_nonzero(m) + j_add.size
-    if n_out > _INT32_MAX:
-        raise ValueError(
-            f"the new pattern would have nnz={n_out}, at most {_INT32_MAX} is possible"
-        )
-    cdef int32_t n_rows = shape[0]
-    cdef cnp.ndarray p_out = np.empty(<int64_t> n_rows + 1, np.int32)
+    cdef int32_t n_out = _merged_nnz(m, j_add)
+    cdef cnp.ndarray p_out = np.empty(<int64_t> shape[0] + 1, np.int32)
     cdef cnp.ndarray j_out = np.empty(n_out, np.int32)
     cdef cnp.ndarray source = np.empty(n_out, np.int32)
-    cdef int status
-    with nogil:
-        status = snn_csr_merge(
-            n_rows, _int32_data(p), _int32_data(j), <uint8_t *> cnp.PyArray_DATA(m),
-            _int32_data(p_add), _int32_data(j_add), _int32_data(p_out),
-            _int32_data(j_out), _int32_data(source))
+    cdef snn_layout w = _csr_struct(shape, p, j)
+    cdef int status = _merge(&w, m, p_add, j_add, p_out, j_out, source)
     if status == SNN_BAD_ARGUMENT:
         raise _kept_and_added(shape, p, j, m, p_add, j_add)
     return p_out, j_out, source
+
+
+def layout_merge(Layout layout not None, keep, added_indptr, added_indices):
+    """Drop slots of a layout that are not kept and add the entries of a CSR pattern.
+
+    Parameters
+    ----------
+    layout : Layout
+    keep : ndarray of bool, shape (nnz,)
+        In the layout's order.
+    added_indptr, added_indices : ndarray of int32
+        Canonical CSR of the same shape, disjoint from what is kept.
+
+    Returns
+    -------
+    layout : Layout
+        Of the same blocks.
+    source : ndarray of int32, shape (n_kept + n_added,)
+        Slot of the kept entry, or -1 for an added one.
+    """
+    cdef cnp.ndarray m = _keep(layout, keep)
+    cdef cnp.ndarray p_add = _int32s(added_indptr, "added indptr")
+    cdef cnp.ndarray j_add = _int32s(added_indices, "added indices")
+    _check_csr(layout.shape, p_add, j_add, "added ")
+    cdef int32_t n_out = _merged_nnz(m, j_add)
+    cdef cnp.ndarray p_out = np.empty(
+        <int64_t> layout.c.n_blocks * layout.c.n_rows + 1, np.int32)
+    cdef cnp.ndarray j_out = np.empty(n_out, layout.columns.dtype)
+    cdef cnp.ndarray source = np.empty(n_out, np.int32)
+    cdef int status = _merge(&layout.c, m, p_add, j_add, p_out, j_out, source)
+    if status == SNN_BAD_ARGUMENT:
+        indptr, indices, slots = layout_to_csr(layout)
+        raise _kept_and_added(layout.shape, indptr, indices, m[slots], p_add, j_add)
+    merged = Layout.__new__(Layout)
+    _set_layout(merged, layout.shape, layout.c.block_width, p_out, j_out)
+    return merged, source
+
+
+cdef cnp.ndarray _keep(Layout layout, object keep):
+    cdef cnp.ndarray m = _checked_vector(keep, "keep", (np.bool_,))
+    if m.size != layout.c.nnz:
+        raise ValueError(
+            f"keep has length {m.size}, the pattern has nnz={layout.c.nnz}")
+    return m
+
+
+cdef int32_t _merged_nnz(cnp.ndarray keep, cnp.ndarray added) except -1:
+    n = int(np.count_nonzero(keep)) + added.size
+    if n > _INT32_MAX:
+        raise ValueError(
+            f"the new pattern would have nnz={n}, at most {_INT32_MAX} is possible")
+    return n
+
+
+cdef snn_layout _csr_struct(tuple shape, cnp.ndarray p, cnp.ndarray j):
+    """A CSR pattern as the layout that it is: one block, four-byte columns."""
+    cdef snn_layout w = _layout_struct(shape, max(shape[1], 1), p, j)
+    w.n_blocks = 1  # even without columns: there are row pointers
+    return w
+
+
+cdef int _merge(
+    const snn_layout *w, cnp.ndarray keep, cnp.ndarray p_add, cnp.ndarray j_add,
+    cnp.ndarray p_out, cnp.ndarray j_out, cnp.ndarray source,
+) except -1:
+    cdef const uint8_t *m = <const uint8_t *> cnp.PyArray_DATA(keep)
+    cdef void *columns = cnp.PyArray_DATA(j_out)
+    cdef int64_t nnz_out = j_out.size
+    cdef int status
+    with nogil:
+        status = snn_layout_merge(
+            w, m, _int32_data(p_add), _int32_data(j_add), nnz_out, _int32_data(p_out),
+            columns, _int32_data(source))
+    if status == SNN_NO_MEMORY:
+        raise MemoryError("no memory for a number for each row")
+    return status
+
+
+def remap(source, array, fill):
+    """Carry an array through a change: ``array[source[k]]``, or `fill` at -1.
+
+    Parameters
+    ----------
+    source : ndarray of int32, shape (n,)
+        Indices into the array, or -1.
+    array : ndarray, one-dimensional
+        Contiguous; items of 1, 2, 4 or 8 bytes.
+    fill : scalar
+        Converted to the array's dtype.
+
+    Returns
+    -------
+    ndarray, shape (n,)
+    """
+    cdef cnp.ndarray s = _int32s(source, "source")
+    cdef cnp.ndarray a = _plain_array(array, "array")
+    if a.ndim != 1 or a.dtype.hasobject or a.itemsize not in (1, 2, 4, 8):
+        raise TypeError(
+            f"array is {a.dtype} of shape {np.shape(a)}, it must be one-dimensional "
+            "with items of 1, 2, 4 or 8 bytes")
+    if not cnp.PyArray_ISCARRAY_RO(a) and a.size:
+        raise ValueError("array must be contiguous, aligned and in native byte order")
+    cdef cnp.ndarray value = np.empty(1, a.dtype)
+    value[0] = fill
+    cdef int64_t n = s.size, n_in = a.size
+    cdef int item_bytes = <int> a.itemsize
+    cdef cnp.ndarray out = np.empty(n, a.dtype)
+    cdef const void *ap = cnp.PyArray_DATA(a)
+    cdef const void *vp = cnp.PyArray_DATA(value)
+    cdef void *op = cnp.PyArray_DATA(out)
+    cdef int status
+    with nogil:
+        status = snn_remap(n, n_in, item_bytes, _int32_data(s), ap, vp, op)
+    if status == SNN_BAD_ARGUMENT:
+        wrong = s[(s < -1) | (s >= n_in)][0]
+        raise ValueError(f"source holds {wrong}, it must lie in -1..{n_in - 1}")
+    return out
 
 
 def complement_sample(shape, indptr, indices, k, stream):
@@ -190,23 +298,52 @@ def complement_sample(shape, indptr, indices, k, stream):
     cdef cnp.ndarray p = _int32s(indptr, "indptr")
     cdef cnp.ndarray j = _int32s(indices, "indices")
     _check_csr(shape, p, j)
-    cdef int32_t n_rows = shape[0], n_cols = shape[1]
+    cdef snn_layout w = _csr_struct(shape, p, j)
+    return _sample(&w, NULL, j.size, k, stream)
+
+
+def layout_complement_sample(Layout layout not None, keep, k, stream):
+    """The same outside the slots of a layout that are kept.
+
+    Parameters
+    ----------
+    layout : Layout
+    keep : ndarray of bool, shape (nnz,), or None
+        In the layout's order; None: all are kept.
+    k : int
+        At most the number of free positions.
+    stream : sparsenn.random.Stream
+
+    Returns
+    -------
+    indptr : ndarray of int32, shape (n_rows + 1,)
+    indices : ndarray of int32, shape (k,)
+    """
+    if keep is None:
+        return _sample(&layout.c, NULL, layout.c.nnz, k, stream)
+    cdef cnp.ndarray m = _keep(layout, keep)
+    cdef const uint8_t *marks = <const uint8_t *> cnp.PyArray_DATA(m)
+    return _sample(&layout.c, marks, int(np.count_nonzero(m)), k, stream)
+
+
+cdef tuple _sample(
+    const snn_layout *w, const uint8_t *keep, int64_t n_taken, object k, object stream
+):
     cdef int32_t count = _dimension(k, "k")
-    cdef int64_t n_free = <int64_t> n_rows * n_cols - j.size
+    cdef int64_t n_free = <int64_t> w.n_rows * w.n_cols - n_taken
     if count > n_free:
         raise ValueError(
-            f"k is {count}, only {n_free} of {n_rows} x {n_cols} positions are free"
+            f"k is {count}, only {n_free} of {w.n_rows} x {w.n_cols} positions are free"
         )
     cdef snn_stream s = _stream(stream)
-    cdef cnp.ndarray p_out = np.empty(<int64_t> n_rows + 1, np.int32)
+    cdef cnp.ndarray p_out = np.empty(<int64_t> w.n_rows + 1, np.int32)
     cdef cnp.ndarray j_out = np.empty(count, np.int32)
     cdef int status
     with nogil:
         status = snn_complement_sample(
-            n_rows, n_cols, _int32_data(p), _int32_data(j), count, &s,
-            _int32_data(p_out), _int32_data(j_out))
+            w, keep, count, &s, _int32_data(p_out), _int32_data(j_out))
     if status == SNN_NO_MEMORY:
-        raise MemoryError("no memory to sort the columns of one row")
+        raise MemoryError("no memory to sample the columns of a row")
     return p_out, j_out
 
 
@@ -220,8 +357,9 @@ def select(scores, k, largest=True, rank=None):
     k : int
         0 <= k <= n.
     largest : bool
-    rank : ndarray of int64, shape (n,), optional
-        Among equal scores the lower rank is chosen; by default the lower index.
+    rank : ndarray of int64, shape (n,), or callable that returns it, optional
+        Among equal scores the lower rank is chosen; by default the lower index. A
+        callable is asked only if scores tie for the last places.
 
     Returns
     -------
@@ -234,31 +372,42 @@ def select(scores, k, largest=True, rank=None):
     if not 0 <= wanted <= n:
         raise ValueError(f"k is {wanted}, it must lie in 0..{n}, the number of scores")
     count = wanted
-    cdef cnp.ndarray r
-    cdef const int64_t *rank_data = NULL
-    if rank is not None:
-        r = _checked_vector(rank, "rank", (np.int64,))
-        if r.size != n:
-            raise ValueError(f"rank has length {r.size}, scores has {n}")
-        rank_data = <const int64_t *> cnp.PyArray_DATA(r)
-    nan = np.isnan(x)
-    if nan.any():
+    cdef cnp.ndarray mask = np.isnan(x)  # as large as needed and all overwritten
+    if mask.any():
         raise ValueError(
-            f"scores[{int(np.argmax(nan))}] is NaN, scores must be comparable"
+            f"scores[{int(np.argmax(mask))}] is NaN, scores must be comparable"
         )
-    cdef int is_largest = bool(largest)
-    cdef cnp.ndarray mask = nan  # as large as needed and all overwritten
-    cdef uint8_t *marks = <uint8_t *> cnp.PyArray_DATA(mask)
-    cdef void *data = cnp.PyArray_DATA(x)
-    cdef bint is_f32 = x.itemsize == 4
-    cdef int status
-    with nogil:
-        if is_f32:
-            status = snn_select_f32(
-                n, <float *> data, count, is_largest, rank_data, marks)
-        else:
-            status = snn_select_f64(
-                n, <double *> data, count, is_largest, rank_data, marks)
+    cdef int status, ranked = callable(rank)
+    if not ranked:
+        status = _select(x, count, largest, 0, rank, mask)
+    else:
+        status = _select(x, count, largest, 1, None, mask)
+        if status == SNN_NEEDS_RANK:
+            status = _select(x, count, largest, 1, rank(), mask)
     if status == SNN_NO_MEMORY:
         raise MemoryError("no memory for the candidates of a selection")
     return mask
+
+
+cdef int _select(
+    cnp.ndarray x, int64_t k, bint largest, int ranked, object rank, cnp.ndarray mask
+) except -1:
+    cdef int64_t n = x.size
+    cdef const int64_t *ranks = NULL
+    if rank is not None:
+        rank = _checked_vector(rank, "rank", (np.int64,))
+        if rank.size != n:
+            raise ValueError(f"rank has length {rank.size}, scores has {n}")
+        ranks = <const int64_t *> cnp.PyArray_DATA(rank)
+    cdef const void *data = cnp.PyArray_DATA(x)
+    cdef uint8_t *marks = <uint8_t *> cnp.PyArray_DATA(mask)
+    cdef bint single = x.itemsize == 4
+    cdef int status
+    with nogil:
+        if single:
+            status = snn_select_f32(
+                n, <const float *> data, k, largest, ranked, ranks, marks)
+        else:
+            status = snn_select_f64(
+                n, <const double *> data, k, largest, ranked, ranks, marks)
+    return status

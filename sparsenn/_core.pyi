@@ -1,6 +1,6 @@
 """Types of the compiled core (bindings/)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol, TypeAlias, final
 
 import numpy as np
@@ -198,8 +198,21 @@ def csr_merge(
 def complement_sample(
     shape: Shape, indptr: Index, indices: Index, k: int, stream: StreamLike
 ) -> tuple[Index, Index]: ...
+def layout_complement_sample(
+    layout: Layout, keep: NDArray[np.bool_] | None, k: int, stream: StreamLike
+) -> tuple[Index, Index]: ...
+def layout_merge(
+    layout: Layout,
+    keep: NDArray[np.bool_],
+    added_indptr: Index,
+    added_indices: Index,
+) -> tuple[Layout, Index]: ...
+def remap(source: Index, array: NDArray[Any], fill: Any) -> NDArray[Any]: ...
 def select(
-    scores: Real, k: int, largest: bool = True, rank: NDArray[np.int64] | None = None
+    scores: Real,
+    k: int,
+    largest: bool = True,
+    rank: NDArray[np.int64] | Callable[[], NDArray[np.int64]] | None = None,
 ) -> NDArray[np.bool_]: ...
 
 # random numbers

@@ -10,7 +10,13 @@ from numpy.typing import ArrayLike, NDArray
 
 from sparsenn import _core
 from sparsenn.sparse.layout import choose_block_width
-from sparsenn.sparse.pattern import SparsePattern, as_int32, pattern_and_order
+from sparsenn.sparse.pattern import (
+    Index,
+    SparsePattern,
+    as_int32,
+    pattern_and_order,
+    pattern_of,
+)
 
 __all__ = ["TopologyChange"]
 
@@ -84,6 +90,8 @@ class TopologyChange:
                 f"array has shape {array.shape}, its last axis must have the old "
                 f"pattern's nnz={self.old.nnz}"
             )
+        if array.ndim == 1 and np.ndim(fill) == 0 and _is_plain(array):
+            return _core.remap(self.source, array, fill)
         newborn = np.flatnonzero(self.source < 0)  # much faster than a mask below
         if self.old.nnz == 0:
             result = np.empty((*array.shape[:-1], self.new.nnz), array.dtype)
@@ -135,13 +143,28 @@ def change_pattern(
     if added is None:
         added = np.zeros(old.shape[0] + 1, np.int32), np.zeros(0, np.int32)
     added_indptr, added_indices = added
+    indptr = as_int32(added_indptr, "added indptr")
+    indices = as_int32(added_indices, "added indices")
+    layout = old.layout
+    nnz = int(np.count_nonzero(keep)) + len(indices)
+    if (
+        layout is not None
+        and not old.by_column
+        and nnz < old.shape[0] * old.shape[1]
+        and choose_block_width(old.shape, nnz) == layout.block_width
+    ):
+        layout, source = _core.layout_merge(layout, keep, indptr, indices)
+        return TopologyChange(old, pattern_of(layout), source)
+    return _rebuilt(old, keep, indptr, indices)
+
+
+def _rebuilt(
+    old: SparsePattern, keep: NDArray[np.bool_], added: Index, added_indices: Index
+) -> TopologyChange:
+    """The same through canonical order, for a pattern that gets another layout."""
     slots = old.canonical_slots()
     indptr, indices, source = _core.csr_merge(
-        old.shape,
-        *old.csr(),
-        keep[slots],
-        as_int32(added_indptr, "added indptr"),
-        as_int32(added_indices, "added indices"),
+        old.shape, *old.csr(), keep[slots], added, added_indices
     )
     new, order = pattern_and_order(old.shape, indptr, indices, old.by_column)
     if order is not None:
@@ -162,3 +185,15 @@ def reorder_pattern(old: SparsePattern, batch: int | None) -> TopologyChange | N
     if slots is None:
         slots = np.arange(old.nnz, dtype=np.int32)
     return TopologyChange(old, new, slots if order is None else slots[order])
+
+
+def _is_plain(array: NDArray[Any]) -> bool:
+    """Whether the compiled core can carry it over."""
+    flags = array.flags
+    return (
+        array.dtype.isnative
+        and not array.dtype.hasobject
+        and array.itemsize in (1, 2, 4, 8)
+        and flags.c_contiguous
+        and flags.aligned
+    )

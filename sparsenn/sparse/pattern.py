@@ -479,6 +479,33 @@ class SparsePattern:
 
     # ------------------------------------------------------------ change
 
+    def sample_free(
+        self, k: int, stream: Stream, keep: NDArray[np.bool_] | None = None
+    ) -> tuple[Index, Index]:
+        """Draw k distinct positions outside this pattern, uniform over all such sets.
+
+        Parameters
+        ----------
+        k : int
+            At most the number of free positions.
+        stream : Stream
+        keep : ndarray of bool, shape (nnz,), optional
+            In storage order; positions that are not kept count as free.
+
+        Returns
+        -------
+        indptr, indices : ndarray of int32
+            Canonical CSR.
+        """
+        if self._layout is not None and not self._by_column:
+            return _core.layout_complement_sample(self._layout, keep, k, stream)
+        indptr, indices = self.csr()
+        if keep is not None:
+            kept = np.flatnonzero(self.to_canonical(keep))
+            indptr = np.searchsorted(kept, indptr).astype(np.int32)
+            indices = np.take(indices, kept)
+        return _core.complement_sample(self._shape, indptr, indices, k, stream)
+
     def with_changes(
         self,
         keep: NDArray[np.bool_],
@@ -567,6 +594,13 @@ def pattern_and_order(
     """
     pattern = SparsePattern.__new__(SparsePattern)
     return pattern, pattern._store(shape, indptr, indices, by_column, batch)
+
+
+def pattern_of(layout: _core.Layout) -> SparsePattern:
+    """The pattern that a layout stores, which must be the one it would be given."""
+    pattern = SparsePattern.__new__(SparsePattern)
+    pattern._set(layout.shape, layout.nnz, layout)
+    return pattern
 
 
 def _stored_by_column(

@@ -16,10 +16,7 @@ select = _core.select
 
 
 def largest(
-    pattern: SparsePattern,
-    scores: NDArray[np.floating[Any]],
-    k: int,
-    ranks: NDArray[np.int64] | None = None,
+    pattern: SparsePattern, scores: NDArray[np.floating[Any]], k: int
 ) -> NDArray[np.bool_]:
     """Mark the k connections of largest score.
 
@@ -30,8 +27,6 @@ def largest(
         In storage order, without NaN.
     k : int
         0 <= k <= nnz.
-    ranks : ndarray of int64, optional
-        ``tie_ranks(pattern)``, for callers that select more than once.
 
     Returns
     -------
@@ -39,22 +34,14 @@ def largest(
         In storage order. Among equal scores the lower (row, column) is marked, whatever
         the layout.
     """
-    return _select(pattern, scores, k, True, ranks)
+    return _select(pattern, scores, k, True)
 
 
 def smallest(
-    pattern: SparsePattern,
-    scores: NDArray[np.floating[Any]],
-    k: int,
-    ranks: NDArray[np.int64] | None = None,
+    pattern: SparsePattern, scores: NDArray[np.floating[Any]], k: int
 ) -> NDArray[np.bool_]:
     """Mark the k connections of smallest score; otherwise as `largest`."""
-    return _select(pattern, scores, k, False, ranks)
-
-
-def tie_ranks(pattern: SparsePattern) -> NDArray[np.int64] | None:
-    """What decides among equal scores: the ranks; None if the slots are in order."""
-    return None if pattern.is_canonical else pattern.ranks()
+    return _select(pattern, scores, k, False)
 
 
 def _select(
@@ -62,12 +49,10 @@ def _select(
     scores: NDArray[np.floating[Any]],
     k: int,
     is_largest: bool,
-    ranks: NDArray[np.int64] | None,
 ) -> NDArray[np.bool_]:
     if scores.shape != (pattern.nnz,):
         raise ValueError(
             f"scores has shape {scores.shape}, the pattern has nnz={pattern.nnz}"
         )
-    if ranks is None:
-        ranks = tie_ranks(pattern)
+    ranks = None if pattern.is_canonical else pattern.ranks
     return _core.select(np.ascontiguousarray(scores), k, is_largest, ranks)

@@ -12,7 +12,6 @@ from typing import Protocol
 import numpy as np
 
 from sparsenn.sparse import SparsePattern, largest, smallest
-from sparsenn.sparse.selection import tie_ranks
 from sparsenn.topology.layer import Layer
 
 
@@ -71,9 +70,8 @@ class sign:
         n_positive = negative.size - n_negative - n_protected
         n_above = n_protected + n_positive - min(counts[0], n_positive)
         n_below = n_protected + n_negative - min(counts[1], n_negative)
-        ranks = tie_ranks(layer.pattern)
-        keep = largest(layer.pattern, above, n_above, ranks)
-        keep |= smallest(layer.pattern, below, n_below, ranks)
+        keep = largest(layer.pattern, above, n_above)
+        keep |= smallest(layer.pattern, below, n_below)
         return keep
 
     def _counts(

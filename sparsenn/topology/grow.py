@@ -9,7 +9,6 @@ from typing import Protocol
 
 import numpy as np
 
-from sparsenn import _core
 from sparsenn.random import Purpose
 from sparsenn.topology.layer import Layer
 
@@ -43,12 +42,5 @@ class random:
         self, layer: Layer, keep: np.ndarray, count: int
     ) -> tuple[np.ndarray, np.ndarray]:
         """CSR (indptr, indices) of `count` positions."""
-        pattern = layer.pattern
-        indptr, indices = pattern.csr()
-        if self.regrow:
-            kept = np.flatnonzero(pattern.to_canonical(keep))
-            indptr = np.searchsorted(kept, indptr).astype(np.int32)
-            indices = np.take(indices, kept)
-        return _core.complement_sample(
-            pattern.shape, indptr, indices, count, layer.stream(Purpose.GROW)
-        )
+        taken = keep if self.regrow else None
+        return layer.pattern.sample_free(count, layer.stream(Purpose.GROW), taken)

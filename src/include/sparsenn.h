@@ -25,7 +25,7 @@ extern "C" {
 #endif
 
 /* Every function that can fail returns one of these. */
-enum snn_status { SNN_OK = 0, SNN_NO_MEMORY = 1, SNN_BAD_ARGUMENT = 2 };
+enum snn_status { SNN_OK = 0, SNN_NO_MEMORY = 1, SNN_BAD_ARGUMENT = 2, SNN_NEEDS_RANK = 3 };
 
 enum snn_activation { SNN_IDENTITY = 0, SNN_RELU = 1 };
 
@@ -164,27 +164,35 @@ int snn_csr_transpose(int32_t n_rows, int32_t n_cols, const int32_t *indptr,
                       const int32_t *indices, int32_t *indptr_t, int32_t *indices_t,
                       int32_t *source);
 
-/* Union of the kept entries of one CSR with a second, disjoint from what is kept.
- * keep: nnz bytes in canonical order. Outputs hold (kept + added) entries; source[k] is the
- * canonical index of a kept entry, or -1 for an added one. A position that is both kept
- * and added is SNN_BAD_ARGUMENT. */
-int snn_csr_merge(int32_t n_rows, const int32_t *indptr, const int32_t *indices,
-                  const uint8_t *keep, const int32_t *added_indptr,
-                  const int32_t *added_indices, int32_t *indptr_out, int32_t *indices_out,
-                  int32_t *source);
+/* A layout of the same blocks with the slots that are kept and the entries of a CSR, which
+ * must be disjoint from what is kept: SNN_BAD_ARGUMENT otherwise, the outputs are then of
+ * no use. A CSR is itself a layout, of one block with four-byte columns. keep: nnz bytes,
+ * 0 or 1. Outputs hold nnz_out = kept + added entries (SNN_BAD_ARGUMENT if that is not so);
+ * source[k] is the old slot of a kept entry, or -1 for an added one. */
+int snn_layout_merge(const snn_layout *layout, const uint8_t *keep,
+                     const int32_t *added_indptr, const int32_t *added_indices,
+                     int64_t nnz_out, int32_t *indptr_out, void *columns_out,
+                     int32_t *source);
 
-/* k distinct positions outside the pattern, uniform over all such sets, as CSR.
- * SNN_BAD_ARGUMENT if fewer than k are free. */
-int snn_complement_sample(int32_t n_rows, int32_t n_cols, const int32_t *indptr,
-                          const int32_t *indices, int32_t k, const snn_stream *stream,
-                          int32_t *indptr_out, int32_t *indices_out);
+/* out[k] = in[source[k]], or *fill where source[k] is -1, for k < n; items of 1, 2, 4 or 8
+ * bytes. SNN_BAD_ARGUMENT if a source is neither -1 nor below n_in. */
+int snn_remap(int64_t n, int64_t n_in, int item_bytes, const int32_t *source,
+              const void *in, const void *fill, void *out);
+
+/* k distinct positions outside the pattern, uniform over all such sets, as CSR. keep: nnz
+ * bytes, the slots that count as the pattern; NULL: all. SNN_BAD_ARGUMENT if fewer than k
+ * are free. */
+int snn_complement_sample(const snn_layout *layout, const uint8_t *keep, int32_t k,
+                          const snn_stream *stream, int32_t *indptr_out,
+                          int32_t *indices_out);
 
 /* mask[i] = 1 for exactly k of n scores: the largest (or smallest), found by a radix
  * histogram, never by sorting. Among equal scores the one with the lower rank wins;
- * rank may be NULL (index order). Scores hold no NaN; -0 equals 0. */
-int snn_select_f32(int64_t n, const float *scores, int64_t k, int largest,
+ * rank may be NULL: index order, or, if `ranked`, SNN_NEEDS_RANK when scores tie for the
+ * last places. Scores hold no NaN; -0 equals 0. */
+int snn_select_f32(int64_t n, const float *scores, int64_t k, int largest, int ranked,
                    const int64_t *rank, uint8_t *mask);
-int snn_select_f64(int64_t n, const double *scores, int64_t k, int largest,
+int snn_select_f64(int64_t n, const double *scores, int64_t k, int largest, int ranked,
                    const int64_t *rank, uint8_t *mask);
 
 /* ------------------------------------------------------------------ sparse inputs */

@@ -1,34 +1,56 @@
 /* k distinct positions outside a pattern, exactly uniform over all such sets, sorted as
- * CSR. No global sort and no hash table: O(rows + nnz + k) time; memory: the output, and
- * one row of it when a row receives many.
+ * CSR. No global sort and no hash table: O(rows * blocks + nnz + k) time; memory: the
+ * output, and a few rows for each thread.
  *
- * Sparse case: draw how many positions each row receives, then sample within the rows. A
- * sample without replacement visits row i with probability proportional to the free
- * positions that row i has left; a uniform (row, column) whose column is below that number
- * is such a visit. Dense case (less than a quarter would stay free, hence of order nnz + k
- * positions in all): Knuth's selection sampling (TAOCP 2, 3.4.2, algorithm S) over the free
- * positions in order.
+ * Sparse case: draw how many positions each row receives, then sample within the rows,
+ * each from its own part of the stream, so that threads may own groups of rows. A sample
+ * without replacement visits row i with probability proportional to the free positions
+ * that row i has left; a uniform (row, column) whose column is below that number is such a
+ * visit. Dense case (less than a quarter would stay free, hence of order nnz + k positions
+ * in all): Knuth's selection sampling (TAOCP 2, 3.4.2, algorithm S) over the free
+ * positions in order, by one thread.
  *
  * Integers below n are drawn without bias by Lemire, "Fast random integer generation in an
  * interval" (ACM TOMACS 29, 2019), from the stream's 32-bit words in order. */
 #include "sparsenn.h"
 
-#include <stdlib.h>
 #include <string.h>
 
-#define BUFFERED 256
+#include "../threads.h"
+#include "columns.h"
+
+enum { BUFFERED = 256, ROWS_PER_GROUP = 64 };
+
+/* Work per slot or new position, in multiply-adds of a product. */
+static const double SLOT_WEIGHT = 32;
 
 typedef struct word_source {
     const snn_stream *stream;
-    int64_t next; /* element of the stream that follows the buffer */
-    int used;
+    int64_t next;   /* element of the stream that follows the buffer */
+    int used, left; /* words of the buffer */
+    int ahead;      /* words to draw when it is empty */
     uint32_t words[BUFFERED];
 } word_source;
 
+static void begin_at(word_source *source, const snn_stream *stream, int64_t element,
+                     int64_t expected) {
+    source->stream = stream;
+    source->next = element;
+    source->used = source->left = 0;
+    const int64_t ahead = expected + expected / 8 + 4; /* some will be refused */
+    source->ahead = ahead < BUFFERED ? (int)ahead : BUFFERED;
+}
+
+/* Where the words of a row begin: behind those that decide how many each row receives. */
+static inline int64_t row_element(int64_t row) {
+    return ((int64_t)1 << 62) + (row << 31);
+}
+
 static inline uint32_t next_word(word_source *source) {
-    if (source->used == BUFFERED) {
-        snn_random_bits(source->stream, source->next, NULL, BUFFERED, source->words);
-        source->next += BUFFERED;
+    if (source->used == source->left) {
+        snn_random_bits(source->stream, source->next, NULL, source->ahead, source->words);
+        source->next += source->ahead;
+        source->left = source->ahead;
         source->used = 0;
     }
     return source->words[source->used++];
@@ -70,15 +92,6 @@ static int64_t take_in_order(word_source *source, int64_t n, int64_t *population
     return taken;
 }
 
-static void insertion_sort(int64_t n, int32_t *x) {
-    for (int64_t i = 1; i < n; i++) {
-        int32_t value = x[i];
-        int64_t j = i;
-        for (; j > 0 && x[j - 1] > value; j--) x[j] = x[j - 1];
-        x[j] = value;
-    }
-}
-
 /* Sorts n integers in [0, limit) by bytes, least significant first. */
 static void radix_sort(int64_t n, int32_t limit, int32_t *x, int32_t *scratch) {
     int32_t *from = x, *to = scratch;
@@ -94,24 +107,13 @@ static void radix_sort(int64_t n, int32_t limit, int32_t *x, int32_t *scratch) {
     if (from != x) memcpy(x, from, (size_t)n * sizeof *x);
 }
 
-/* Above this length a row is sorted by radix, with a scratch row. */
-#define SHORT_ROW 64
-
-/* k distinct ranks in [0, n), increasing. Duplicates are drawn anew, exactly as many as
+/* k distinct ranks in [0, n), increasing; duplicates are drawn anew, exactly as many as
  * are missing, which is the sequential rejection of duplicates in another order. */
-static void sample_row(word_source *source, int32_t n, int64_t k, int32_t *ranks,
-                       int32_t *scratch) {
-    if (k > n / 8) {
-        int64_t population = n, wanted = k;
-        take_in_order(source, n, &population, &wanted, ranks);
-        return;
-    }
+static void draw_and_sort(word_source *source, int32_t n, int64_t k, int32_t *ranks,
+                          int32_t *scratch) {
     for (int64_t have = 0; have < k;) {
         for (int64_t i = have; i < k; i++) ranks[i] = (int32_t)below(source, (uint32_t)n);
-        if (k <= SHORT_ROW)
-            insertion_sort(k, ranks);
-        else
-            radix_sort(k, n, ranks, scratch);
+        radix_sort(k, n, ranks, scratch);
         have = 1;
         for (int64_t i = 1; i < k; i++)
             if (ranks[i] != ranks[have - 1]) ranks[have++] = ranks[i];
@@ -129,57 +131,202 @@ static void ranks_to_columns(int64_t k, int32_t *ranks, int64_t n_active,
     }
 }
 
-/* counts[i] = positions that row i receives. */
-static void draw_row_counts(word_source *source, int32_t n_rows, int32_t n_cols,
-                            const int32_t *indptr, int32_t k, int32_t *counts) {
-    memset(counts, 0, (size_t)n_rows * sizeof *counts);
-    while (k > 0) {
-        uint32_t row = below(source, (uint32_t)n_rows);
-        int32_t column = (int32_t)below(source, (uint32_t)n_cols);
-        int32_t left = n_cols - (indptr[row + 1] - indptr[row]) - counts[row];
-        if (column < left) {
-            counts[row]++;
-            k--;
+typedef struct job {
+    const snn_layout *w;
+    const uint8_t *keep; /* slots that count as taken; NULL: all */
+    const snn_stream *stream;
+    int32_t *indptr, *indices; /* of the result */
+    int64_t most_active, most_new;
+    char *scratch;
+    size_t scratch_each;
+    int64_t groups, taken;
+} job;
+
+/* indptr[i + 1] = taken positions of row i. */
+static void count_task(void *context, int thread) {
+    (void)thread;
+    job *j = context;
+    const snn_layout *w = j->w;
+    for (int64_t g; (g = snn_next_unit(&j->taken, j->groups)) >= 0;) {
+        const int64_t begin = g * ROWS_PER_GROUP;
+        const int64_t end = begin + ROWS_PER_GROUP < w->n_rows ? begin + ROWS_PER_GROUP
+                                                               : w->n_rows;
+        memset(j->indptr + begin + 1, 0, (size_t)(end - begin) * sizeof *j->indptr);
+        for (int64_t b = 0; b < w->n_blocks; b++) {
+            const int32_t *at = w->indptr + b * w->n_rows;
+            for (int64_t i = begin; i < end; i++)
+                j->indptr[i + 1] += j->keep ? count_kept(j->keep, at[i], at[i + 1], w->nnz)
+                                            : at[i + 1] - at[i];
         }
     }
 }
 
-int snn_complement_sample(int32_t n_rows, int32_t n_cols, const int32_t *indptr,
-                          const int32_t *indices, int32_t k, const snn_stream *stream,
-                          int32_t *restrict indptr_out, int32_t *restrict indices_out) {
-    int64_t n_positions = (int64_t)n_rows * n_cols;
-    int64_t n_free = n_positions - indptr[n_rows];
-    if (k < 0 || k > n_free) return SNN_BAD_ARGUMENT;
-
-    word_source source = {.stream = stream, .next = 0, .used = BUFFERED};
-    int in_order = n_free - k < n_positions / 4;
-    int32_t *scratch = NULL;
-    if (in_order) {
-        memset(indptr_out, 0, ((size_t)n_rows + 1) * sizeof *indptr_out);
-    } else {
-        indptr_out[0] = 0;
-        draw_row_counts(&source, n_rows, n_cols, indptr, k, indptr_out + 1);
-        int32_t longest = 0;
-        for (int64_t i = 0; i < n_rows; i++)
-            if (indptr_out[i + 1] > longest) longest = indptr_out[i + 1];
-        if (longest > SHORT_ROW) {
-            scratch = malloc((size_t)longest * sizeof *scratch);
-            if (!scratch) return SNN_NO_MEMORY;
+/* The taken columns of row i, increasing; there is room for one more. */
+static inline __attribute__((always_inline)) int64_t
+gather_active(const job *j, int index_bytes, int64_t i, int32_t *restrict active) {
+    const snn_layout *w = j->w;
+    int64_t n = 0;
+    for (int64_t b = 0; b < w->n_blocks; b++) {
+        const int32_t *at = w->indptr + b * w->n_rows + i;
+        const int32_t base = (int32_t)(b * w->block_width);
+        for (int64_t k = at[0]; k < at[1]; k++) {
+            active[n] = base + get_column(w->columns, index_bytes, k);
+            n += j->keep ? j->keep[k] : 1;
         }
     }
+    return n;
+}
 
-    int64_t population = n_free, wanted = k;
-    for (int64_t i = 0; i < n_rows; i++) {
-        int32_t n_active = indptr[i + 1] - indptr[i];
-        int32_t *row = indices_out + indptr_out[i];
-        int64_t n_new = indptr_out[i + 1];
-        if (in_order)
-            n_new = take_in_order(&source, n_cols - n_active, &population, &wanted, row);
-        else if (n_new)
-            sample_row(&source, n_cols - n_active, n_new, row, scratch);
-        ranks_to_columns(n_new, row, n_active, indices + indptr[i]);
-        indptr_out[i + 1] = indptr_out[i] + (int32_t)n_new;
+static int64_t active_columns(const job *j, int64_t i, int32_t *active) {
+    if (j->w->index_bytes == 1) return gather_active(j, 1, i, active);
+    if (j->w->index_bytes == 2) return gather_active(j, 2, i, active);
+    return gather_active(j, 4, i, active);
+}
+
+/* Sets of columns for rows up to this wide; all bits are clear before and after. */
+enum { WIDEST_SET = 1 << 16 };
+
+/* What one thread needs to sample rows. */
+typedef struct row_scratch {
+    int32_t *active; /* columns of the row that are taken */
+    int32_t *other;  /* as many as a row receives */
+    uint64_t taken[WIDEST_SET / 64], drawn[WIDEST_SET / 64];
+} row_scratch;
+
+/* Draws columns until k are free ones, each once: the sequential rejection of all others. */
+static void draw_columns(word_source *source, int32_t n_cols, int64_t n_active,
+                         row_scratch *scratch, int64_t k, int32_t *columns) {
+    uint64_t *taken = scratch->taken, *drawn = scratch->drawn;
+    for (int64_t i = 0; i < n_active; i++)
+        taken[scratch->active[i] >> 6] |= (uint64_t)1 << (scratch->active[i] & 63);
+    for (int64_t have = 0; have < k;) {
+        const uint32_t c = below(source, (uint32_t)n_cols);
+        const uint64_t bit = (uint64_t)!(taken[c >> 6] >> (c & 63) & 1) << (c & 63);
+        taken[c >> 6] |= bit;
+        drawn[c >> 6] |= bit;
+        have += bit != 0;
     }
-    free(scratch);
+    for (int64_t w = 0; w < (n_cols + (int64_t)63) / 64; w++) {
+        for (uint64_t bits = drawn[w]; bits; bits &= bits - 1)
+            *columns++ = (int32_t)(64 * w + __builtin_ctzll(bits));
+        taken[w] = drawn[w] = 0;
+    }
+}
+
+/* k distinct free columns of a row, increasing. */
+static void sample_row(word_source *source, int32_t n_cols, int64_t n_active,
+                       row_scratch *scratch, int64_t k, int32_t *row) {
+    const int64_t n_free = n_cols - n_active;
+    if (k <= n_free / 8 && n_cols <= WIDEST_SET && n_cols / 64 <= 4 * k &&
+        n_active <= n_free) {
+        draw_columns(source, n_cols, n_active, scratch, k, row);
+        return;
+    }
+    if (k > n_free / 8) {
+        int64_t population = n_free, wanted = k;
+        take_in_order(source, n_free, &population, &wanted, row);
+    } else {
+        draw_and_sort(source, (int32_t)n_free, k, row, scratch->other);
+    }
+    ranks_to_columns(k, row, n_active, scratch->active);
+}
+
+/* counts[i], the taken positions of row i before, is what row i receives after. */
+static void draw_row_counts(word_source *source, const snn_layout *w, int64_t k,
+                            int32_t *left, int32_t *counts) {
+    for (int64_t i = 0; i < w->n_rows; i++) {
+        left[i] = w->n_cols - counts[i];
+        counts[i] = 0;
+    }
+    while (k > 0) {
+        const uint32_t row = below(source, (uint32_t)w->n_rows);
+        const int32_t column = (int32_t)below(source, (uint32_t)w->n_cols);
+        const int visit = column < left[row];
+        counts[row] += visit;
+        left[row] -= visit;
+        k -= visit;
+    }
+}
+
+static void sample_task(void *context, int thread) {
+    job *j = context;
+    row_scratch *scratch = (row_scratch *)(j->scratch + (size_t)thread * j->scratch_each);
+    scratch->active = (int32_t *)(scratch + 1);
+    scratch->other = scratch->active + j->most_active + 1;
+    memset(scratch->taken, 0, sizeof scratch->taken);
+    memset(scratch->drawn, 0, sizeof scratch->drawn);
+    word_source source;
+    for (int64_t g; (g = snn_next_unit(&j->taken, j->groups)) >= 0;) {
+        const int64_t begin = g * ROWS_PER_GROUP;
+        for (int64_t i = begin; i < begin + ROWS_PER_GROUP && i < j->w->n_rows; i++) {
+            int32_t *row = j->indices + j->indptr[i];
+            const int64_t k = j->indptr[i + 1] - j->indptr[i];
+            if (!k) continue;
+            const int64_t n_active = active_columns(j, i, scratch->active);
+            begin_at(&source, j->stream, row_element(i), k);
+            sample_row(&source, j->w->n_cols, n_active, scratch, k, row);
+        }
+    }
+}
+
+/* All rows, in order, when little stays free. */
+static int sample_in_order(job *j, int64_t n_free, int64_t wanted) {
+    int32_t *active = snn_malloc(((size_t)j->most_active + 1) * sizeof *active);
+    if (!active) return SNN_NO_MEMORY;
+    word_source source;
+    begin_at(&source, j->stream, 0, BUFFERED);
+    for (int64_t i = 0; i < j->w->n_rows; i++) {
+        int32_t *row = j->indices + j->indptr[i];
+        const int64_t n_active = active_columns(j, i, active);
+        const int64_t n = take_in_order(&source, j->w->n_cols - n_active, &n_free, &wanted,
+                                        row);
+        ranks_to_columns(n, row, n_active, active);
+        j->indptr[i + 1] = j->indptr[i] + (int32_t)n;
+    }
+    snn_free(active);
     return SNN_OK;
+}
+
+static int sample_rows(job *j, int64_t k, int threads) {
+    const int64_t n_rows = j->w->n_rows;
+    int32_t *counts = j->indptr + 1;
+    int32_t *left = snn_malloc(((size_t)n_rows + 1) * sizeof *left);
+    if (!left) return SNN_NO_MEMORY;
+    word_source source;
+    begin_at(&source, j->stream, 0, BUFFERED);
+    draw_row_counts(&source, j->w, k, left, counts);
+    snn_free(left);
+    for (int64_t i = 0; i < n_rows; i++) {
+        if (counts[i] > j->most_new) j->most_new = counts[i];
+        counts[i] += j->indptr[i];
+    }
+    j->scratch_each = sizeof(row_scratch) +
+                      (size_t)(j->most_active + 1 + j->most_new) * sizeof(int32_t);
+    j->scratch_each = (j->scratch_each + 63) / 64 * 64;
+    j->scratch = snn_malloc((size_t)threads * j->scratch_each);
+    if (!j->scratch) return SNN_NO_MEMORY;
+    j->taken = 0;
+    snn_parallel(threads, sample_task, j);
+    snn_free(j->scratch);
+    return SNN_OK;
+}
+
+int snn_complement_sample(const snn_layout *layout, const uint8_t *keep, int32_t k,
+                          const snn_stream *stream, int32_t *restrict indptr_out,
+                          int32_t *restrict indices_out) {
+    const int64_t n_rows = layout->n_rows, n_positions = n_rows * layout->n_cols;
+    job j = {.w = layout, .keep = keep, .stream = stream, .indptr = indptr_out,
+             .indices = indices_out,
+             .groups = (n_rows + ROWS_PER_GROUP - 1) / ROWS_PER_GROUP};
+    const int threads = snn_threads_for(SLOT_WEIGHT * ((double)layout->nnz + k));
+    indptr_out[0] = 0;
+    snn_parallel(threads, count_task, &j);
+    int64_t n_free = n_positions;
+    for (int64_t i = 0; i < n_rows; i++) {
+        n_free -= indptr_out[i + 1];
+        if (indptr_out[i + 1] > j.most_active) j.most_active = indptr_out[i + 1];
+    }
+    if (k < 0 || k > n_free) return SNN_BAD_ARGUMENT;
+    if (n_free - k < n_positions / 4) return sample_in_order(&j, n_free, k);
+    return sample_rows(&j, k, threads);
 }

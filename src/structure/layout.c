@@ -4,21 +4,7 @@
 
 #include <string.h>
 
-static inline void put_column(void *columns, int32_t index_bytes, int64_t k,
-                              int32_t column) {
-    if (index_bytes == 1)
-        ((uint8_t *)columns)[k] = (uint8_t)column;
-    else if (index_bytes == 2)
-        ((uint16_t *)columns)[k] = (uint16_t)column;
-    else
-        ((int32_t *)columns)[k] = column;
-}
-
-static inline int32_t get_column(const snn_layout *layout, int64_t k) {
-    if (layout->index_bytes == 1) return ((const uint8_t *)layout->columns)[k];
-    if (layout->index_bytes == 2) return ((const uint16_t *)layout->columns)[k];
-    return ((const int32_t *)layout->columns)[k];
-}
+#include "columns.h"
 
 /* First slot past the run, from k on, of columns below `limit`. */
 static inline int64_t run_end(const int32_t *indices, int64_t k, int64_t end,
@@ -77,7 +63,7 @@ int snn_layout_to_csr(const snn_layout *layout, int32_t *restrict indptr,
         for (int64_t i = 0; i < n_rows; i++) {
             int64_t at = indptr[i];
             for (int64_t k = segment[i]; k < segment[i + 1]; k++, at++) {
-                indices[at] = base + get_column(layout, k);
+                indices[at] = base + get_column(layout->columns, layout->index_bytes, k);
                 if (slot) slot[at] = (int32_t)k;
             }
             indptr[i] = (int32_t)at;
@@ -97,7 +83,7 @@ void snn_layout_positions(const snn_layout *layout, int32_t *restrict rows,
         for (int64_t i = 0; i < n_rows; i++) {
             for (int64_t k = segment[i]; k < segment[i + 1]; k++) {
                 if (rows) rows[k] = (int32_t)i;
-                if (cols) cols[k] = base + get_column(layout, k);
+                if (cols) cols[k] = base + get_column(layout->columns, layout->index_bytes, k);
             }
         }
     }

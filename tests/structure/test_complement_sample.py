@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from scipy import stats
-from strategies import Csr, csr_patterns
+from strategies import Csr, csr_patterns, layouts
 
 from sparsenn import _core
 from sparsenn.random import Purpose, Stream
+from sparsenn.sparse import SparsePattern
 
 
 def stream(step: int = 0) -> Stream:
@@ -46,6 +47,37 @@ def test_all_free_positions(csr):
         _core.complement_sample(*csr, -1, stream())
 
 
+@given(layouts(), st.floats(0, 1), st.sampled_from((None, 0.0, 0.5, 1.0)))
+def test_outside_the_kept_slots_of_a_layout(stored, share, kept):
+    layout, csr = stored
+    keep = None
+    if kept is not None:
+        keep = np.random.default_rng(layout.nnz).random(layout.nnz) < kept
+    taken = np.zeros(csr.shape, np.bool_)
+    rows, cols = _core.layout_positions(layout)
+    taken[rows, cols] = True if keep is None else keep
+    k = round(share * (taken.size - np.count_nonzero(taken)))
+    sampled = _core.layout_complement_sample(layout, keep, k, stream())
+    expected = _core.complement_sample(*Csr.of(taken), k, stream())
+    np.testing.assert_array_equal(sampled[0], expected[0])
+    np.testing.assert_array_equal(sampled[1], expected[1])
+
+
+def test_the_number_of_threads_does_not_show():
+    pattern = SparsePattern.random((700, 900), 60_000, seed=3)
+    keep = np.random.default_rng(0).random(pattern.nnz) < 0.7
+    former, results = _core.get_num_threads(), []
+    try:
+        for threads in (1, 2, 5):
+            _core.set_num_threads(threads)
+            results.append(pattern.sample_free(20_000, stream(), keep))
+    finally:
+        _core.set_num_threads(former)
+    for other in results[1:]:
+        np.testing.assert_array_equal(results[0][0], other[0])
+        np.testing.assert_array_equal(results[0][1], other[1])
+
+
 def test_only_the_stream_decides():
     csr = Csr.of(np.eye(50, 70, dtype=np.bool_))
     a = _core.complement_sample(*csr, 300, stream(1))
@@ -58,6 +90,7 @@ def test_only_the_stream_decides():
 # One example of each way of sampling: the way is named by which k over which rows.
 CASES = {
     "rows first, rejection in the row": (2, 40, 2),
+    "rows first, rejection of what is taken too": (1, 40, 2),
     "rows first, selection in the row": (5, 6, 3),
     "in order, little stays free": (3, 4, 8),
 }
@@ -80,7 +113,7 @@ def test_all_sets_are_equally_likely(n_rows, n_cols, k):
 
 @pytest.mark.parametrize(("n_cols", "k"), [(4096, 300), (4096, 2500), (70_000, 2000)])
 def test_long_rows_are_evenly_filled(n_cols, k):
-    # Rows of more than 64 new positions are sorted by radix.
+    # Rows of more than 65,536 columns are sorted by radix.
     mask = np.zeros((1, n_cols), np.bool_)
     mask[0, ::3] = True
     csr = Csr.of(mask)
@@ -125,7 +158,7 @@ def test_committed_samples():
     for k in (10, 500, 3000):
         for array in _core.complement_sample(*csr, k, stream()):
             digest.update(array.astype("<i4").tobytes())
-    assert digest.hexdigest()[:16] == "7ee8430ff8b9958b"
+    assert digest.hexdigest()[:16] == "e49988ea4b3ddcc8"
 
 
 @pytest.mark.parametrize("shape", [(1, 2**31 - 1), (2**20, 2**31 - 1), (3, 2**31 - 1)])

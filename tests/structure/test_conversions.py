@@ -106,6 +106,48 @@ def test_merge(edit):
     np.testing.assert_array_equal(source, index[expected.rows, expected.indices])
 
 
+@given(edits(), st.sampled_from((1, 3, 8, 64, 200)), st.sampled_from((1, 2, 4)))
+def test_merge_of_a_layout(edit, width, index_bytes):
+    csr, keep, added = edit
+    layout, order = _core.csr_to_layout(*csr, width, index_bytes)
+    merged, source = _core.layout_merge(layout, keep[order], *added[1:])
+    indptr, indices, from_entry = _core.csr_merge(*csr, keep, *added[1:])
+    expected, entry = _core.csr_to_layout(
+        csr.shape, indptr, indices, width, index_bytes
+    )
+    np.testing.assert_array_equal(merged.indptr, expected.indptr)
+    np.testing.assert_array_equal(merged.columns, expected.columns)
+    slot = np.append(np.argsort(order), -1)  # a newborn's entry is -1
+    np.testing.assert_array_equal(source, slot[from_entry[entry]])
+
+
+@pytest.mark.parametrize("n_cols", [100, 128, 129, 1000, 70_000])
+def test_merge_of_rows_of_any_width_on_any_threads(n_cols):
+    rng = np.random.default_rng(n_cols)
+    former = _core.get_num_threads()
+    mask = rng.random((70, n_cols)) < 0.1
+    grow = rng.random(mask.shape) < 0.03
+    csr = Csr.of(mask)
+    keep = rng.random(csr.nnz) < 0.7
+    kept = mask.copy()
+    kept[csr.rows, csr.indices] = keep
+    added = Csr.of(grow & ~kept)
+    expected = Csr.of(kept | grow)
+    index = np.full(csr.shape, -1)
+    index[csr.rows, csr.indices] = np.where(keep, np.arange(csr.nnz), -1)
+    try:
+        for threads in (1, 3):
+            _core.set_num_threads(threads)
+            indptr, indices, source = _core.csr_merge(*csr, keep, *added[1:])
+            np.testing.assert_array_equal(indptr, expected.indptr)
+            np.testing.assert_array_equal(indices, expected.indices)
+            np.testing.assert_array_equal(
+                source, index[expected.rows, expected.indices]
+            )
+    finally:
+        _core.set_num_threads(former)
+
+
 @given(edits(), generators())
 def test_merge_refuses_a_position_that_is_kept_and_added(edit, rng):
     csr, keep, added = edit
@@ -116,6 +158,9 @@ def test_merge_refuses_a_position_that_is_kept_and_added(edit, rng):
     mask[row, column] = True
     with pytest.raises(ValueError, match=rf"position \({row}, {column}\) is both"):
         _core.csr_merge(*csr, keep, *Csr.of(mask)[1:])
+    layout, order = _core.csr_to_layout(*csr, 8, 1)
+    with pytest.raises(ValueError, match=rf"position \({row}, {column}\) is both"):
+        _core.layout_merge(layout, keep[order], *Csr.of(mask)[1:])
 
 
 def test_merge_checks_its_arrays():

@@ -54,6 +54,33 @@ def test_select_by_rank(problem, data):
     rank = np.array(data.draw(st.lists(ranks, min_size=size, max_size=size)), np.int64)
     mask = _core.select(scores, k, largest, rank)
     np.testing.assert_array_equal(mask, reference(scores, k, largest, rank))
+    mask = _core.select(scores, k, largest, lambda: rank)
+    np.testing.assert_array_equal(mask, reference(scores, k, largest, rank))
+
+
+def test_ranks_are_asked_for_only_where_scores_tie():
+    scores = np.array([3, 1, 1, 2], np.float32)
+    assert _core.select(scores, 2, True, lambda: pytest.fail("asked")).sum() == 2
+    assert _core.select(scores, 4, True, lambda: pytest.fail("asked")).sum() == 4
+    mask = _core.select(scores, 3, True, lambda: np.array([0, 9, 8, 0]))
+    assert mask.tolist() == [True, False, True, True]
+
+
+@pytest.mark.parametrize("dtype", REALS)
+def test_threads_share_the_scores(dtype):
+    rng = np.random.default_rng(5)
+    scores = rng.integers(-300, 300, 100_001).astype(dtype)
+    rank = rng.permutation(len(scores))
+    former = _core.get_num_threads()
+    try:
+        for threads in (1, 2, 3):
+            _core.set_num_threads(threads)
+            for k in (1, 50_000, 100_000):
+                mask = _core.select(scores, k, True, rank)
+                expected = reference(scores, k, True, rank)
+                np.testing.assert_array_equal(mask, expected)
+    finally:
+        _core.set_num_threads(former)
 
 
 @pytest.mark.parametrize("dtype", REALS)
