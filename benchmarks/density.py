@@ -39,10 +39,9 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     options = harness.parse(parser, width=64, batch=8, densities="0.1,0.5,1", rounds=1)
     machine.limit_threads(options.threads)
-    import sparsenn
     from benchmarks import products
 
-    sparsenn.set_num_threads(options.threads)
+    products.start(options.threads)
     engines = options.only.split(",") if options.only else list(products.ENGINES)
     rows: list[dict[str, object]] = []
     for density in sorted(options.densities):

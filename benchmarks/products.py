@@ -232,11 +232,16 @@ def measure(
     return rows
 
 
-def sweep(cases: Sequence[Case], title: str, options: Any) -> None:
-    """Measure case after case and report."""
+def start(threads: int) -> None:
+    """Our number of threads, once the environment has the others'."""
     import sparsenn
 
-    sparsenn.set_num_threads(options.threads)
+    sparsenn.set_num_threads(threads)
+
+
+def sweep(cases: Sequence[Case], title: str, options: Any) -> None:
+    """Measure case after case and report."""
+    start(options.threads)
     engines = options.only.split(",")
     rows = [
         row

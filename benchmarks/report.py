@@ -57,11 +57,17 @@ def losses(documents: Mapping[str, Document]) -> str:
     found: dict[str, list[str]] = {}
     for name, document in documents.items():
         for row in document["rows"]:
-            speedup = row.get("speedup")
+            engine = str(row.get("name"))
+            column = "times" if engine.startswith(OURS) else "speedup"
+            speedup = row.get(column)
             if not isinstance(speedup, float) or speedup >= EVEN:
                 continue
             what = row.get("product", document["title"])
-            of = f"* `{name}`, {what}: {row['name']} is faster at"
+            if column == "times":  # our row, compared with what its heading says
+                how = f"{engine} is slower, by {document['headings'][column]},"
+            else:
+                how = f"{engine} is faster than sparsenn"
+            of = f"* `{name}`, {what}: {how} at"
             parts = [
                 f"{key} {row[key]:g}" for key in ("density", "batch") if key in row
             ]

@@ -78,6 +78,12 @@ def share(product: str) -> Callable[[Documents], float]:
     return lambda d: find(d, "density", "gflops", **where) / peak(d)
 
 
+def frozen(density: float) -> Callable[[Documents], float]:
+    """Speed-up of one sample through a frozen layer over a dense product."""
+    where = {"density": density, "batch": 1, "name": "sparsenn, frozen"}
+    return lambda d: find(d, "batch_one", "times", **where)
+
+
 WIDE = "step of 3072-4000-1000-4000-10, two threads"
 FORWARDS = ((0.2, 4), (0.1, 8), (0.05, 14), (0.02, 28), (0.01, 50))
 TARGETS = (
@@ -88,6 +94,10 @@ TARGETS = (
     *(
         Target(f"{TRAINING}, density {d}, times OpenBLAS", goal, layer(TRAINING, d))
         for d, goal in ((0.1, 6.5), (0.02, 25))
+    ),
+    *(
+        Target(f"one sample, frozen, density {d}, times OpenBLAS", goal, frozen(d))
+        for d, goal in ((0.1, 3.5), (0.02, 16))
     ),
     Target("break-even density of a training layer", 0.75, break_even),
     Target("forward, density 0.1, fraction of peak", 0.55, share(FORWARD)),

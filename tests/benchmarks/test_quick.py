@@ -150,5 +150,7 @@ def test_targets_and_losses_read_the_rows() -> None:
     with pytest.raises(LookupError):
         step.value({"train-set": document(row, options={"quick": True})})
     lost = {"train": document(row | {"speedup": 0.5})}
-    assert "SparseLab is faster at density 0.04 (2x)" in report.losses(lost)
+    assert "SparseLab is faster than sparsenn at density 0.04 (2x)" in report.losses(
+        lost
+    )
     assert report.losses({"train": document(row)}) == "Nowhere in what was measured."
