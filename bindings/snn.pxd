@@ -209,3 +209,37 @@ cdef extern from "sparsenn.h" nogil:
     void snn_spread_columns_f64(
         const snn_column_index *w, int64_t n_columns, const int32_t *columns,
         const int32_t *start, const double *values, int add, double *dense)
+
+    # sparse activations
+    ctypedef struct snn_events:
+        int32_t batch
+        int32_t n_features
+        const int32_t *start
+        const int32_t *features
+
+    int snn_k_winners_f32(
+        int64_t n, int64_t batch, int64_t k, const float *x, int64_t ldx,
+        const float *boost, int32_t *features)
+    int snn_k_winners_f64(
+        int64_t n, int64_t batch, int64_t k, const double *x, int64_t ldx,
+        const double *boost, int32_t *features)
+    int snn_keep_f32(
+        const snn_events *a, const float *x, int64_t ldx, float *y, int64_t ldy)
+    int snn_keep_f64(
+        const snn_events *a, const double *x, int64_t ldx, double *y, int64_t ldy)
+    int snn_event_spmm_f32(
+        const snn_column_index *w, const snn_events *a, const float *values,
+        const float *bias, int activation, const float *x, int64_t ldx, float *y,
+        int64_t ldy)
+    int snn_event_spmm_f64(
+        const snn_column_index *w, const snn_events *a, const double *values,
+        const double *bias, int activation, const double *x, int64_t ldx, double *y,
+        int64_t ldy)
+    int snn_event_backward_f32(
+        const snn_column_index *w, const snn_events *a, const float *values,
+        const float *dy, int64_t lddy, const float *x, int64_t ldx, float *dx,
+        int64_t lddx, float *dvalues)
+    int snn_event_backward_f64(
+        const snn_column_index *w, const snn_events *a, const double *values,
+        const double *dy, int64_t lddy, const double *x, int64_t ldx, double *dx,
+        int64_t lddx, double *dvalues)

@@ -155,6 +155,46 @@ def lazy_sgd(
     nesterov: bool = False,
 ) -> None: ...
 
+# sparse activations
+@final
+class Events:
+    def __init__(
+        self,
+        shape: tuple[int, int],
+        start: NDArray[np.int32],
+        features: NDArray[np.int32],
+    ) -> None: ...
+    @property
+    def shape(self) -> tuple[int, int]: ...
+    @property
+    def start(self) -> NDArray[np.int32]: ...
+    @property
+    def features(self) -> NDArray[np.int32]: ...
+    @property
+    def count(self) -> int: ...
+    @property
+    def nbytes(self) -> int: ...
+
+def k_winners(x: Real, k: int, boost: Real | None = None) -> Events: ...
+def keep(events: Events, x: Real) -> Real: ...
+def event_spmm(
+    index: ColumnIndex,
+    values: Real,
+    events: Events,
+    x: Real,
+    bias: Real | None = None,
+    activation: int = 0,
+    out: Real | None = None,
+) -> Real: ...
+def event_backward(
+    index: ColumnIndex,
+    values: Real,
+    events: Events,
+    dy: Real,
+    x: Real | None = None,
+    input_gradient: bool = True,
+) -> tuple[Real | None, Real | None]: ...
+
 # run time
 def isa() -> str: ...
 def available_isas() -> tuple[str, ...]: ...

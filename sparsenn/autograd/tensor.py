@@ -15,6 +15,7 @@ __all__ = ["Tensor", "as_tensor", "wrap"]
 
 _FLOAT32 = np.dtype(np.float32)
 _FLOAT64 = np.dtype(np.float64)
+_UNKNOWN = (None, -1)
 _new = object.__new__
 
 # The operators call ops, which are built on this module; `sparsenn.ops` sets this
@@ -73,9 +74,11 @@ class Tensor:
     silently. `numpy` says so by its name and always works.
     """
 
-    __slots__ = ("__weakref__", "_cell", "_data", "_node")
+    __slots__ = ("__weakref__", "_active", "_cell", "_data", "_node")
 
     __array_ufunc__ = None  # so that array * tensor calls Tensor.__rmul__
+
+    _active: tuple[Any, int]
 
     def __init__(
         self, data: Any, requires_grad: bool = False, *, dtype: Any = None
@@ -130,6 +133,16 @@ class Tensor:
     def nbytes(self) -> int:
         """Bytes of the elements."""
         return self._data.nbytes
+
+    @property
+    def active(self) -> Any:
+        """Which elements are not zero, if the operation that made this tensor said so.
+
+        None where nobody knows, and after a change in place. No other operation passes
+        it on.
+        """
+        active, version = getattr(self, "_active", _UNKNOWN)
+        return active if version == self._cell[0] else None
 
     def numpy(self) -> np.ndarray:
         """Return the array; it shares memory with the tensor, the graph is left."""
@@ -495,6 +508,11 @@ def wrap(array: np.ndarray, node: Any = None, cell: list[int] | None = None) -> 
     tensor._node = node
     tensor._cell = [0] if cell is None else cell
     return tensor
+
+
+def mark_active(tensor: Tensor, active: Any) -> None:
+    """Say which elements of a fresh result are not zero."""
+    tensor._active = (active, tensor._cell[0])
 
 
 def as_tensor(x: Any, like: Tensor | None = None) -> Tensor:

@@ -21,6 +21,7 @@ ACTIVATIONS: dict[str, Callable[[int, int], nn.Module]] = {
     "gelu": lambda n, number: nn.GELU(),
     "sigmoid": lambda n, number: nn.Sigmoid(),
     "tanh": lambda n, number: nn.Tanh(),
+    "k-winners": lambda n, number: nn.KWinners(n),
 }
 """Activation by name: (features, number of the layer from 1) -> module."""
 

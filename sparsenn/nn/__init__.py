@@ -15,6 +15,7 @@ from sparsenn.nn.activation import (
 from sparsenn.nn.config import from_config
 from sparsenn.nn.container import Sequential
 from sparsenn.nn.dropout import Dropout
+from sparsenn.nn.k_winners import KWinners
 from sparsenn.nn.linear import Linear
 from sparsenn.nn.module import Module
 from sparsenn.nn.norm import BatchNorm1d, LayerNorm
@@ -24,6 +25,7 @@ __all__ = [
     "AllReLU",
     "BatchNorm1d",
     "Dropout",
+    "KWinners",
     "LayerNorm",
     "LeakyReLU",
     "Linear",

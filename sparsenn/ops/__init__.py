@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 
 from sparsenn.autograd.tensor import bind_ops
+from sparsenn.ops import event_linear as _event_linear  # noqa: F401
 from sparsenn.ops.activations import gelu, leaky_relu, relu, silu
 from sparsenn.ops.arithmetic import (
     add,
@@ -44,6 +45,7 @@ from sparsenn.ops.elementwise import (
 )
 from sparsenn.ops.indexing import getitem, scatter_add, take, take_along_axis
 from sparsenn.ops.inputs import as_input
+from sparsenn.ops.k_winners import k_winners
 from sparsenn.ops.losses import bce, bce_with_logits, cross_entropy, mse, nll
 from sparsenn.ops.normalized import log_softmax, logsumexp, softmax
 from sparsenn.ops.outer_sum import OuterSum
@@ -87,6 +89,7 @@ __all__ = [
     "gate",
     "gelu",
     "getitem",
+    "k_winners",
     "leaky_relu",
     "linear",
     "log",

@@ -65,7 +65,7 @@ def _sddmm(a: np.ndarray, b: np.ndarray, *, pattern: SparsePattern) -> np.ndarra
     return _core.sddmm(pattern.layout, a, b)
 
 
-def _backward(
+def linear_backward(
     values: Tensor,
     g: Tensor,
     x: Tensor,
@@ -111,7 +111,7 @@ def _weight(values: np.ndarray, pattern: SparsePattern) -> np.ndarray:
 spmm_: Primitive = primitive(
     "spmm",
     _spmm,
-    lambda g, out, inputs, needs, *, pattern: _backward(
+    lambda g, out, inputs, needs, *, pattern: linear_backward(
         inputs[0], g, inputs[1], needs, pattern
     ),
     saves=("1", "0"),
@@ -182,7 +182,7 @@ def _linear_vjp(
     g, dbias = activation_backward(g, out, needs[2], activation)
     if factors is not None and needs[0]:
         factors.append((g.data, x.data))
-    dvalues, dx = _backward(values, g, x, needs[:2], pattern)
+    dvalues, dx = linear_backward(values, g, x, needs[:2], pattern)
     return dvalues, dx, dbias
 
 
@@ -344,6 +344,10 @@ def linear(
         static["batch"] = x
         on_sparse = sparse_linear_ if activation is None else sparse_linear_relu_
         return apply(on_sparse, (values, bias), static)
+    if x.active is not None:
+        from sparsenn.ops.event_linear import event_linear
+
+        return event_linear(values, x, bias, static)
     chosen = linear_ if activation is None else linear_relu_
     return apply(chosen, (values, x, bias), static)
 

@@ -283,6 +283,38 @@ int snn_batch_check(int32_t batch, int32_t n_cols, int64_t n_indices, const int3
 SNN_DECLARE_SPARSE_INPUT(float, f32)
 SNN_DECLARE_SPARSE_INPUT(double, f64)
 
+/* ------------------------------------------------------------------ sparse activations */
+/* Where a batch of activations counts: the active features of sample b are
+ * features[start[b]] .. features[start[b + 1]], ascending. */
+typedef struct snn_events {
+    int32_t batch, n_features;
+    const int32_t *start;    /* batch + 1 */
+    const int32_t *features; /* start[batch] */
+} snn_events;
+
+#define SNN_DECLARE_EVENTS(real, suffix)                                                   \
+    /* The k largest x[j, b] boost[j] of each sample, k <= n: features holds k a sample,    \
+     * ascending. Among equals the lower feature wins, -0 equals 0, NaN is above all.       \
+     * boost may be NULL. */                                                               \
+    int snn_k_winners_##suffix(int64_t n, int64_t batch, int64_t k, const real *x,         \
+                               int64_t ldx, const real *boost, int32_t *features);         \
+    /* y = x at the events, 0 elsewhere */                                                 \
+    int snn_keep_##suffix(const snn_events *a, const real *x, int64_t ldx, real *y,        \
+                          int64_t ldy);                                                    \
+    /* y = act(W x + bias), x read at the events only; bias may be NULL. w is not full. */ \
+    int snn_event_spmm_##suffix(const snn_column_index *w, const snn_events *a,            \
+                                const real *values, const real *bias, int activation,      \
+                                const real *x, int64_t ldx, real *y, int64_t ldy);         \
+    /* dx = W^T dy at the events, 0 elsewhere; dvalues[k] = sum_b dy[row(k), b] x[col(k), b]\
+     * over the events; dx, or x and dvalues, may be NULL. w is not full. */               \
+    int snn_event_backward_##suffix(const snn_column_index *w, const snn_events *a,        \
+                                    const real *values, const real *dy, int64_t lddy,      \
+                                    const real *x, int64_t ldx, real *dx, int64_t lddx,    \
+                                    real *dvalues);
+
+SNN_DECLARE_EVENTS(float, f32)
+SNN_DECLARE_EVENTS(double, f64)
+
 #ifdef __cplusplus
 }
 #endif

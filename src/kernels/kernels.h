@@ -34,6 +34,19 @@ typedef struct SNN_REAL(snn_columns) {
     const SNN_REAL(snn_entry) *entries;
 } SNN_REAL(snn_columns);
 
+/* The entries of W by column, as in snn_column_index: entry e is at row rows[e], and its
+ * value is values[slots[e]], or values[e - base] if slots is NULL. Rows outside
+ * row_begin .. row_end are left to others. */
+typedef struct SNN_REAL(snn_entries) {
+    int64_t n_rows, row_begin, row_end;
+    int row_bytes;
+    const int32_t *start;
+    const void *rows;
+    const int32_t *slots;
+    int64_t base;
+    const real *values;
+} SNN_REAL(snn_entries);
+
 typedef struct SNN_REAL(snn_kernels) {
     int lanes;           /* reals in a vector */
     int max_vectors;     /* vectors in the widest panel */
@@ -68,6 +81,22 @@ typedef struct SNN_REAL(snn_kernels) {
                  const real *bias, real *y);
     void (*spmv_t)(const SNN_REAL(snn_tile) *t, const real *dy, real *dx);
     void (*outer)(const SNN_REAL(snn_tile) *t, const real *a, const real *x, real *out);
+
+    /* One sample's active features, of which n are given; x[j * ldx] is feature j.
+     * event_add: y[row(e)] += value(e) x[j]. event_backward: dx[j * lddx] = the dot of
+     * column j with dy, dvalues[where the value is] += x[j] dy[row(e)], on all rows; dx or
+     * dvalues may be NULL. y and dy are contiguous. */
+    void (*event_add)(const SNN_REAL(snn_entries) *w, int64_t n, const int32_t *features,
+                      const real *x, int64_t ldx, real *y);
+    void (*event_backward)(const SNN_REAL(snn_entries) *w, int64_t n,
+                           const int32_t *features, const real *x, int64_t ldx,
+                           const real *dy, real *dx, int64_t lddx, real *dvalues);
+    /* features[0 .. k] of the k largest x[i] boost[i], ascending; keys: n + 2 lanes */
+    void (*winners)(int64_t n, int64_t k, const real *x, const real *boost, real_int *keys,
+                    int32_t *features);
+    /* out[c * ldout + r] = in[r * ldin + c] */
+    void (*transpose)(int64_t rows, int64_t columns, const real *in, int64_t ldin,
+                      real *out, int64_t ldout);
 
     void (*activation_backward)(int64_t n_rows, int64_t batch, int relu, const real *y,
                                 int64_t ldy, const real *dy, int64_t lddy, real *dz,

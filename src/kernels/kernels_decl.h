@@ -25,6 +25,16 @@ void KERNEL(spmv)(const TILE *t, int brief, int first, int relu, const real *res
                   const real *restrict bias, real *restrict y);
 void KERNEL(spmv_t)(const TILE *t, const real *restrict dy, real *restrict dx);
 void KERNEL(outer)(const TILE *t, const real *a, const real *x, real *restrict out);
+void KERNEL(event_add)(const SNN_REAL(snn_entries) *w, int64_t n, const int32_t *features,
+                       const real *x, int64_t ldx, real *restrict y);
+void KERNEL(event_backward)(const SNN_REAL(snn_entries) *w, int64_t n,
+                            const int32_t *features, const real *x, int64_t ldx,
+                            const real *restrict dy, real *restrict dx, int64_t lddx,
+                            real *restrict dvalues);
+void KERNEL(winners)(int64_t n, int64_t k, const real *x, const real *boost,
+                     real_int *restrict keys, int32_t *restrict features);
+void KERNEL(transpose)(int64_t rows, int64_t columns, const real *restrict in, int64_t ldin,
+                       real *restrict out, int64_t ldout);
 void KERNEL(activation_backward)(int64_t n_rows, int64_t batch, int relu, const real *y,
                                  int64_t ldy, const real *dy, int64_t lddy, real *dz,
                                  int64_t lddz, real *dbias);

@@ -126,6 +126,14 @@ static inline size_t aligned_bytes(int64_t n)
     return ((size_t)n * sizeof(real) + 63) / 64 * 64;
 }
 
+/* From one sample to the next where features are contiguous: never a power of two, which
+ * would put the same feature of all samples into a few sets of the cache. */
+static inline int64_t apart(int64_t n)
+{
+    const int64_t line = 64 / (int64_t)sizeof(real);
+    return ((n + line - 1) / line | 1) * line;
+}
+
 /* Activations as the kernels gather them: the caller's own array where it will do, else a
  * packed copy, panel after panel. */
 typedef struct gathered {
