@@ -281,7 +281,7 @@ def train(documents: Documents) -> Any:
 
 
 def k_winners(documents: Documents) -> Any:
-    """Speed-up over dense of sparse weights times sparse activations, as a map."""
+    """Speed-up over dense of sparse weights on sparse activations, hatched below 1."""
     from sparsenn.plot import figure
 
     document = documents["k_winners"]
@@ -307,6 +307,9 @@ def k_winners(documents: Documents) -> Any:
         middle = np.nanmean(np.log(values))
         for (y, x), value in np.ndenumerate(values):
             colour = "white" if np.log(value) < middle else "black"
+            if value < 1:  # where we lose
+                ax.fill_between([x - 0.5, x + 0.5], y - 0.5, y + 0.5, hatch="///",
+                                facecolor="none", edgecolor="#E69F00")  # fmt: skip
             ax.annotate(f"{value:.3g}x", xy=(x, y), ha="center", va="center",
                         color=colour, fontsize=8)  # fmt: skip
         ax.set_xticks(range(len(ks)), labels=[f"{100 * k:g}" for k in ks])
@@ -330,7 +333,8 @@ def speed(documents: Documents) -> Any:
     plain(ax.xaxis)
     ax.set_xlabel("density")
     ax = axes(fig, 1, 2, 2, "Training step, SGD with momentum")
-    bars(ax, documents)
+    if not bars(ax, documents):
+        return None
     fig.suptitle(conditions(document).rsplit(",", 1)[0], fontsize=10)
     return fig
 
