@@ -4,12 +4,20 @@
  * such blocks back to the system and gets them again page by page, which can cost a third
  * of a step; so a limited amount of freed memory stays here, the latest on top because it
  * is the warmest. */
+#if defined(__linux__)
+#define _DEFAULT_SOURCE
+#include <sys/mman.h>
+#endif
+
 #include <stdint.h>
 #include <stdlib.h>
 
 #include "sparsenn.h"
 
 enum { ALIGNMENT = 64 };
+/* Blocks from this size on begin at a multiple of it, and the system is asked for pages of
+ * this size, because to get and clear them costs half of what small ones cost. */
+static const size_t HUGE_PAGE = (size_t)2 << 20;
 /* Below this the C library does well by itself. */
 static const size_t SMALLEST = (size_t)32 << 10;
 /* What is kept in all. */
@@ -58,14 +66,20 @@ static void release(void *block) { free(header_of(block)->raw); }
 
 static void *acquire(size_t capacity)
 {
-    const size_t extra = ALIGNMENT + sizeof(header);
+    const size_t alignment = capacity >= HUGE_PAGE ? HUGE_PAGE : ALIGNMENT;
+    const size_t extra = alignment + sizeof(header);
     if (capacity > SIZE_MAX - extra)
         return NULL;
     char *raw = malloc(capacity + extra);
     if (!raw)
         return NULL;
-    char *block = raw + extra - (uintptr_t)(raw + extra) % ALIGNMENT;
+    char *block = raw + extra - (uintptr_t)(raw + extra) % alignment;
     *header_of(block) = (header){raw, capacity};
+#if defined(MADV_HUGEPAGE)
+    /* Whole pages only: no more memory is taken. A refusal changes nothing. */
+    if (alignment == HUGE_PAGE)
+        (void)madvise(block, capacity / HUGE_PAGE * HUGE_PAGE, MADV_HUGEPAGE);
+#endif
     return block;
 }
 

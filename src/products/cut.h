@@ -159,10 +159,12 @@ static inline const real *gathered_at(const gathered *g, const kernels *k, panel
     return g->base + p.start * g->sample + feature * gathered_ld(g, k, p);
 }
 
-/* y = act(W x + bias) of one sample, for layouts that have columns. */
-int SNN_REAL(snn_forward_vector)(const kernels *k, const snn_layout *w, const real *values,
-                                 const real *bias, int relu, const real *x, int64_t ldx,
-                                 real *y, int64_t ldy);
+/* y = act(W x + bias) of a few samples, for layouts that have columns; and whether it is
+ * the best way. */
+int SNN_REAL(snn_suits_vector)(const kernels *k, const snn_layout *w, int64_t batch);
+int SNN_REAL(snn_forward_vector)(const kernels *k, const snn_layout *w, int64_t batch,
+                                 const real *values, const real *bias, int relu,
+                                 const real *x, int64_t ldx, real *y, int64_t ldy);
 
 /* The backward products of a batch of at most k->scatter_vectors vectors; x and dvalues may
  * be NULL. */

@@ -62,8 +62,9 @@ int SNN_REAL(snn_spmm)(const snn_layout *w, int64_t batch, const real *values,
         only_bias(&j);
         return SNN_OK;
     }
-    if (batch == 1)
-        return SNN_REAL(snn_forward_vector)(k, w, values, bias, j.relu, x, ldx, y, ldy);
+    if (SNN_REAL(snn_suits_vector)(k, w, batch))
+        return SNN_REAL(snn_forward_vector)(k, w, batch, values, bias, j.relu, x, ldx, y,
+                                            ldy);
     const int threads = threads_for(w, batch);
 
     const int status =

@@ -6,7 +6,16 @@ import hypothesis.strategies as st
 import numpy as np
 import pytest
 from hypothesis import example, given
-from kernels.cases import ISAS, REALS, Case, assert_near, case, running, same_bits
+from kernels.cases import (
+    ISAS,
+    REALS,
+    Case,
+    assert_near,
+    case,
+    feature_major,
+    running,
+    same_bits,
+)
 from numpy.typing import DTypeLike
 
 from sparsenn import _core
@@ -99,3 +108,22 @@ def test_skewed_rows_have_the_same_bits_on_any_number_of_threads(
                 results.append((y, *_core.spmm_backward(c.layout, values, dy, x)))
         for other in results[1:]:
             assert all(same_bits(a, b) for a, b in zip(results[0], other, strict=True))
+
+
+@everywhere
+@pytest.mark.parametrize("gap", [0, 3])
+@pytest.mark.parametrize("n_cols", [40, 900])
+def test_two_samples_are_two_times_one(
+    isa: str, dtype: DTypeLike, gap: int, n_cols: int
+) -> None:
+    """Long rows are gone through sample by sample, with the bits of one sample."""
+    c = of_counts([n_cols] * 150 + [0, 1, 2], n_cols, n_cols, seed=2)
+    rng = np.random.default_rng(0)
+    values = rng.standard_normal(c.nnz).astype(dtype)
+    bias = rng.standard_normal(c.layout.shape[0]).astype(dtype)
+    x = feature_major(rng.standard_normal((2, n_cols)).astype(dtype), gap)
+    for threads in (1, 3):
+        with running(isa, threads):
+            both = _core.spmm(c.layout, values, x, bias, 1)
+            each = [_core.spmm(c.layout, values, x[i : i + 1], bias, 1) for i in (0, 1)]
+        assert same_bits(np.ascontiguousarray(both), np.concatenate(each))
