@@ -138,12 +138,11 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     options = harness.parse(parser, width=64, batches="1,3", rounds=1)
     machine.limit_threads(options.threads)
-    from benchmarks import products
+    import sparsenn
+    from sparsenn import config
 
-    products.start(options.threads)
+    sparsenn.set_num_threads(options.threads)
     if options.isa:
-        from sparsenn import config
-
         config.set_isa(options.isa)
     rows = [
         row

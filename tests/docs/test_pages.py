@@ -36,9 +36,12 @@ def test_choices_are_described() -> None:
             assert f"`{choice}`" in CLI, (option.name, choice)
 
 
-def test_snippets_of_files_run_in_order(tmp_path: Path) -> None:
-    pytest.importorskip("safetensors")
-    for snippet in re.findall(r"```python\n(.*?)```", FILES, re.DOTALL):
+@pytest.mark.parametrize("page", ["files", "inference"])
+def test_snippets_run_in_order(page: str, tmp_path: Path) -> None:
+    if page == "files":
+        pytest.importorskip("safetensors")
+    text = (DOCS / f"{page}.md").read_text()
+    for snippet in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
         done = subprocess.run(
             [sys.executable, "-W", "error", "-c", snippet],
             cwd=tmp_path,
