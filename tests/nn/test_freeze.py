@@ -207,6 +207,27 @@ def test_sparse_batches_and_layers_stored_by_column() -> None:
         np.testing.assert_allclose(layer(batch()).numpy(), dense, rtol=1e-4, atol=1e-5)
 
 
+def test_winners_still_go_by_events(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the layer before knows of its zeros is not lost where nothing is recorded."""
+    from sparsenn.ops import event_linear
+
+    calls = []
+    walk = event_linear.event_linear
+    monkeypatch.setattr(
+        event_linear, "event_linear", lambda *a: calls.append(1) or walk(*a)
+    )
+    m = nn.Sequential(
+        nn.Linear(700, 600, 0.1, seed=0),
+        nn.KWinners(600, 0.05),
+        nn.Linear(600, 500, 0.1, seed=1),
+    ).eval()
+    with snn.no_grad():
+        expected = m(batch()).numpy()
+    actual = m.freeze()(batch()).numpy()
+    assert len(calls) == 2
+    np.testing.assert_allclose(actual, expected, rtol=1e-4, atol=1e-5)
+
+
 def test_the_summary_says_so() -> None:
     m = model()
     assert "frozen" not in m.summary()
