@@ -208,7 +208,7 @@ def test_sparse_batches_and_layers_stored_by_column() -> None:
 
 
 def test_winners_still_go_by_events(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the layer before knows of its zeros is not lost where nothing is recorded."""
+    """What is known of zeros is not lost where nothing is recorded."""
     from sparsenn.ops import event_linear
 
     calls = []
