@@ -285,15 +285,13 @@ def k_winners(documents: Documents) -> Any:
     from sparsenn.plot import figure
 
     document = documents["k_winners"]
-    rows = [
-        r for r in document["rows"] if isinstance(r.get("times_dense"), int | float)
-    ]
+    rows = [row for row in document["rows"] if row["storage"] == "by column"]
     batches = sorted({row["batch"] for row in rows})
     fig = figure(4.4 * len(batches) + 0.6, 4.2)
     for i, size in enumerate(batches, 1):
         ax = axes(fig, 1, len(batches), i, f"batch {size}")
         ax.grid(visible=False)
-        here = {(r["density"], r["activity"]): r for r in rows if r["batch"] == size}
+        here = {(r["density"], r["active"]): r for r in rows if r["batch"] == size}
         ds = sorted({d for d, _ in here})
         ks = sorted({k for _, k in here})
         ax.set_xlim(-0.5, len(ks) - 0.5)
@@ -301,7 +299,7 @@ def k_winners(documents: Documents) -> Any:
         import numpy as np
 
         values = np.array(
-            [[here.get((d, k), {}).get("times_dense", np.nan) for k in ks] for d in ds]
+            [[here.get((d, k), {}).get("blas", np.nan) for k in ks] for d in ds]
         )
         ax.imshow(np.log(values), cmap="cividis", aspect="auto", origin="lower")
         middle = np.nanmean(np.log(values))

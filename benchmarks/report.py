@@ -23,6 +23,7 @@ OURS = "sparsenn"
 EVEN = 0.995  # nearer to 1 than medians can tell
 #: Ceilings that products are held against.
 COLUMNS = {"fma": "of the peak", "L2": "of what the second-level cache delivers"}
+CONDITIONS = ("density", "active", "batch")
 PIVOTED = ("shape", "density", "batch")
 
 
@@ -59,18 +60,19 @@ def losses(documents: Mapping[str, Document]) -> str:
         for row in document["rows"]:
             engine = str(row.get("name"))
             column = "times" if engine.startswith(OURS) else "speedup"
+            column = "blas" if "blas" in row else column
             speedup = row.get(column)
             if not isinstance(speedup, float) or speedup >= EVEN:
                 continue
             what = row.get("product", document["title"])
-            if column == "times":  # our row, compared with what its heading says
+            if column == "blas":
+                how = "dense BLAS is faster than sparsenn"
+            elif column == "times":  # our row, compared with what its heading says
                 how = f"{engine} is slower, by {document['headings'][column]},"
             else:
                 how = f"{engine} is faster than sparsenn"
             of = f"* `{name}`, {what}: {how} at"
-            parts = [
-                f"{key} {row[key]:g}" for key in ("density", "batch") if key in row
-            ]
+            parts = [f"{key} {row[key]:g}" for key in CONDITIONS if key in row]
             parts = [row["shape"], *parts] if "shape" in row else parts
             found.setdefault(of, []).append(f"{', '.join(parts)} ({1 / speedup:.3g}x)")
     return (

@@ -84,6 +84,19 @@ def frozen(density: float) -> Callable[[Documents], float]:
     return lambda d: find(d, "batch_one", "times", **where)
 
 
+def winners(share: float, batch: int) -> Callable[[Documents], float]:
+    """Speed-up over dense BLAS of k-winners on weights of the same density."""
+    where = {"density": share, "active": share, "storage": "by column"}
+    return lambda d: find(d, "k_winners", "blas", batch=batch, **where)
+
+
+def worst_choice(documents: Documents) -> float:
+    """The chosen path's time over the faster one's, at worst on the map."""
+    find(documents, "k_winners", "loss")  # raises if it was not measured
+    rows = documents["k_winners"]["rows"]
+    return max(max(row["loss"], row["loss_back"]) for row in rows)
+
+
 WIDE = "step of 3072-4000-1000-4000-10, two threads"
 FORWARDS = ((0.2, 4), (0.1, 8), (0.05, 14), (0.02, 28), (0.01, 50))
 TARGETS = (
@@ -99,6 +112,14 @@ TARGETS = (
         Target(f"one sample, frozen, density {d}, times OpenBLAS", goal, frozen(d))
         for d, goal in ((0.1, 3.5), (0.02, 16))
     ),
+    *(
+        Target(f"k-winners, batch {b}, {s:.0%} x {s:.0%}, times BLAS", g, winners(s, b))
+        for b, s, g in (
+            *((1, 0.2, 5), (1, 0.1, 25), (1, 0.05, 100), (1, 0.02, 450)),
+            *((64, 0.05, 17), (64, 0.02, 79)),
+        )
+    ),
+    Target("k-winners, worst choice of path", 1.05, worst_choice, at_most=True),
     Target("break-even density of a training layer", 0.75, break_even),
     Target("forward, density 0.1, fraction of peak", 0.55, share(FORWARD)),
     Target(f"{TRAINING}, density 0.1, fraction of peak", 0.45, share(TRAINING)),

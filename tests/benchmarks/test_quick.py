@@ -119,7 +119,7 @@ def test_every_chart_is_drawn(tmp_path: Path) -> None:
         {"work": "w", "name": "sparsenn", "threads": n, "scaling": n} for n in (1, 2)
     ]
     winners = [
-        {"batch": 1, "density": d, "activity": a, "times_dense": 10.0}
+        {"batch": 1, "density": d, "active": a, "blas": 10.0, "storage": "by column"}
         for d in (0.1, 0.2)
         for a in (0.1, 0.2)
     ]
