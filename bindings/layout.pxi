@@ -166,8 +166,10 @@ cdef class Layout:
     """
 
     cdef snn_layout c
+    cdef snn_column_order order  # rows is NULL until a product asks for it
     cdef readonly tuple shape
     cdef readonly object indptr, columns
+    cdef object order_start, order_rows
     cdef object __weakref__
 
     def __cinit__(self, *args, **kwargs):
@@ -226,8 +228,11 @@ cdef class Layout:
 
     @property
     def nbytes(self):
-        """Bytes of indptr and columns."""
-        return self.indptr.nbytes + self.columns.nbytes
+        """Bytes of indptr and columns, and of the column order once it was needed."""
+        order = 0
+        if self.order_rows is not None:
+            order = self.order_start.nbytes + self.order_rows.nbytes
+        return self.indptr.nbytes + self.columns.nbytes + order
 
     def __repr__(self):
         return (
@@ -261,3 +266,28 @@ cdef object _set_layout(
     self.c = _layout_struct(shape, width, p, j)
     self.indptr = _read_only(p)
     self.columns = _read_only(j)
+
+
+cdef object _order_columns(Layout self):
+    """Sorts the positions by column; the layout keeps the result for good."""
+    cdef snn_column_order order
+    order.chunk_rows = snn_column_order_chunk(&self.c)
+    order.row_bytes = (
+        1 if order.chunk_rows <= 1 << 8 else 2 if order.chunk_rows <= 1 << 16 else 4
+    )
+    cdef int64_t n_chunks = (max(self.c.n_rows, 1) - 1) // order.chunk_rows + 1
+    start = np.empty(n_chunks * self.c.n_cols, np.int32)
+    # One more than there are, so that the address of none is not NULL either.
+    rows = np.empty(<int64_t> self.c.nnz + 1, _INDEX_DTYPES[order.row_bytes >> 1])
+    cdef int32_t *s = _int32_data(start)
+    cdef void *r = cnp.PyArray_DATA(rows)
+    cdef int status
+    with nogil:
+        status = snn_order_columns(
+            &self.c, order.chunk_rows, order.row_bytes, s, r)
+    _check_status(status)
+    order.start = s
+    order.rows = r
+    if self.order.rows is NULL:  # else another thread was first
+        self.order_start, self.order_rows = start, rows
+        self.order = order

@@ -144,6 +144,17 @@ def spmm(Layout layout not None, values, x, bias=None, int activation=0):
     return y
 
 
+cdef const snn_column_order *_column_order(
+    Layout layout, int64_t batch
+) except? NULL:
+    """The layout's column order, made at the first call; one sample needs none."""
+    if batch <= 1:
+        return NULL
+    if layout.order.rows is NULL:
+        _order_columns(layout)
+    return &layout.order
+
+
 def spmm_t(Layout layout not None, values, dy):
     """dy W, shape (batch, n_in): the gradient of spmm for x.
 
@@ -165,17 +176,18 @@ def spmm_t(Layout layout not None, values, dy):
     cdef const void *dyp = cnp.PyArray_DATA(dy)
     cdef void *dxp = cnp.PyArray_DATA(dx)
     cdef const snn_layout *c = &layout.c
+    cdef const snn_column_order *order = _column_order(layout, batch)
     cdef bint single = dtype == np.float32
     cdef int status
     with nogil:
         if single:
             status = snn_spmm_t_f32(
-                c, batch, <const float *>v, <const float *>dyp, lddy, <float *>dxp,
-                batch)
+                c, order, batch, <const float *>v, <const float *>dyp, lddy,
+                <float *>dxp, batch)
         else:
             status = snn_spmm_t_f64(
-                c, batch, <const double *>v, <const double *>dyp, lddy, <double *>dxp,
-                batch)
+                c, order, batch, <const double *>v, <const double *>dyp, lddy,
+                <double *>dxp, batch)
     _check_status(status)
     return dx
 
@@ -252,16 +264,17 @@ def spmm_backward(Layout layout not None, values, dy, x):
     cdef void *dxp = cnp.PyArray_DATA(dx)
     cdef void *dvp = cnp.PyArray_DATA(dvalues)
     cdef const snn_layout *c = &layout.c
+    cdef const snn_column_order *order = _column_order(layout, batch)
     cdef bint single = dtype == np.float32
     cdef int status
     with nogil:
         if single:
             status = snn_spmm_backward_f32(
-                c, batch, <const float *>v, <const float *>dyp, lddy,
+                c, order, batch, <const float *>v, <const float *>dyp, lddy,
                 <const float *>xp, ldx, <float *>dxp, batch, <float *>dvp)
         else:
             status = snn_spmm_backward_f64(
-                c, batch, <const double *>v, <const double *>dyp, lddy,
+                c, order, batch, <const double *>v, <const double *>dyp, lddy,
                 <const double *>xp, ldx, <double *>dxp, batch, <double *>dvp)
     _check_status(status)
     return dx, dvalues

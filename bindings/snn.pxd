@@ -18,6 +18,12 @@ cdef extern from "sparsenn.h" nogil:
         const int32_t *indptr
         const void *columns
 
+    ctypedef struct snn_column_order:
+        int32_t chunk_rows
+        int32_t row_bytes
+        const int32_t *start
+        const void *rows
+
     # run time
     const char *snn_isa()
     const char *snn_isa_available(int index)
@@ -37,11 +43,11 @@ cdef extern from "sparsenn.h" nogil:
         const snn_layout *w, int64_t batch, const double *values, const double *bias,
         int activation, const double *x, int64_t ldx, double *y, int64_t ldy)
     int snn_spmm_t_f32(
-        const snn_layout *w, int64_t batch, const float *values, const float *dy,
-        int64_t lddy, float *dx, int64_t lddx)
+        const snn_layout *w, const snn_column_order *order, int64_t batch,
+        const float *values, const float *dy, int64_t lddy, float *dx, int64_t lddx)
     int snn_spmm_t_f64(
-        const snn_layout *w, int64_t batch, const double *values, const double *dy,
-        int64_t lddy, double *dx, int64_t lddx)
+        const snn_layout *w, const snn_column_order *order, int64_t batch,
+        const double *values, const double *dy, int64_t lddy, double *dx, int64_t lddx)
     int snn_sddmm_f32(
         const snn_layout *w, int64_t batch, const float *a, int64_t lda,
         const float *x, int64_t ldx, float *out)
@@ -49,13 +55,13 @@ cdef extern from "sparsenn.h" nogil:
         const snn_layout *w, int64_t batch, const double *a, int64_t lda,
         const double *x, int64_t ldx, double *out)
     int snn_spmm_backward_f32(
-        const snn_layout *w, int64_t batch, const float *values, const float *dy,
-        int64_t lddy, const float *x, int64_t ldx, float *dx, int64_t lddx,
-        float *dvalues)
+        const snn_layout *w, const snn_column_order *order, int64_t batch,
+        const float *values, const float *dy, int64_t lddy, const float *x, int64_t ldx,
+        float *dx, int64_t lddx, float *dvalues)
     int snn_spmm_backward_f64(
-        const snn_layout *w, int64_t batch, const double *values, const double *dy,
-        int64_t lddy, const double *x, int64_t ldx, double *dx, int64_t lddx,
-        double *dvalues)
+        const snn_layout *w, const snn_column_order *order, int64_t batch,
+        const double *values, const double *dy, int64_t lddy, const double *x,
+        int64_t ldx, double *dx, int64_t lddx, double *dvalues)
     int snn_activation_backward_f32(
         int64_t n_rows, int64_t batch, int activation, const float *y, int64_t ldy,
         const float *dy, int64_t lddy, float *dz, int64_t lddz, float *dbias)
@@ -119,6 +125,10 @@ cdef extern from "sparsenn.h" nogil:
     int snn_layout_to_csr(
         const snn_layout *layout, int32_t *indptr, int32_t *indices, int32_t *slot)
     void snn_layout_positions(const snn_layout *layout, int32_t *rows, int32_t *cols)
+    int32_t snn_column_order_chunk(const snn_layout *layout)
+    int snn_order_columns(
+        const snn_layout *layout, int32_t chunk_rows, int32_t row_bytes,
+        int32_t *start, void *rows)
     int snn_csr_transpose(
         int32_t n_rows, int32_t n_cols, const int32_t *indptr, const int32_t *indices,
         int32_t *indptr_t, int32_t *indices_t, int32_t *source)

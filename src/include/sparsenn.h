@@ -46,6 +46,21 @@ typedef struct snn_layout {
     const void *columns;   /* nnz */
 } snn_layout;
 
+/* The same positions by column, for the products that sum over rows.
+ *
+ * A tile is one column block of `chunk_rows` rows (the last has fewer). Its slots are
+ * consecutive, and so are its entries, under the same numbers: sorted by column, then row.
+ * The entries of column j of the matrix in chunk c begin at start[c * n_cols + j] and end
+ * where those of the next column of the block do, or with the tile; rows holds the row of
+ * each, counted from the chunk's first. Which slot an entry is follows from the order in
+ * which the entries of its row come. */
+typedef struct snn_column_order {
+    int32_t chunk_rows;
+    int32_t row_bytes;    /* 1, 2 (unsigned) or 4 (signed) */
+    const int32_t *start; /* max(1, ceil(n_rows / chunk_rows)) * n_cols */
+    const void *rows;     /* nnz */
+} snn_column_order;
+
 /* ------------------------------------------------------------------ run time */
 
 /* Name of the instruction set in use ("x86_64_v4", "x86_64_v3", "baseline", "neon"): the
@@ -79,16 +94,18 @@ void snn_free(void *block);
     int snn_spmm_##suffix(const snn_layout *w, int64_t batch, const real *values,          \
                           const real *bias, int activation, const real *x, int64_t ldx,    \
                           real *y, int64_t ldy);                                           \
-    /* dx = W^T dy */                                                                      \
-    int snn_spmm_t_##suffix(const snn_layout *w, int64_t batch, const real *values,        \
-                            const real *dy, int64_t lddy, real *dx, int64_t lddx);         \
+    /* dx = W^T dy; the order may be NULL for one sample */                                \
+    int snn_spmm_t_##suffix(const snn_layout *w, const snn_column_order *order,            \
+                            int64_t batch, const real *values, const real *dy,             \
+                            int64_t lddy, real *dx, int64_t lddx);                         \
     /* out[k] = sum_b a[row(k), b] * x[col(k), b] */                                       \
     int snn_sddmm_##suffix(const snn_layout *w, int64_t batch, const real *a, int64_t lda, \
                            const real *x, int64_t ldx, real *out);                         \
     /* dx = W^T dy and dvalues = sddmm(dy, x) in one pass, the same bits as the two */     \
-    int snn_spmm_backward_##suffix(const snn_layout *w, int64_t batch, const real *values, \
-                                   const real *dy, int64_t lddy, const real *x,            \
-                                   int64_t ldx, real *dx, int64_t lddx, real *dvalues);    \
+    int snn_spmm_backward_##suffix(const snn_layout *w, const snn_column_order *order,     \
+                                   int64_t batch, const real *values, const real *dy,      \
+                                   int64_t lddy, const real *x, int64_t ldx, real *dx,     \
+                                   int64_t lddx, real *dvalues);                           \
     /* dz = dy * act'(y), dbias[i] = sum_b dz[i, b]; dz may be dy, dbias may be NULL */     \
     int snn_activation_backward_##suffix(int64_t n_rows, int64_t batch, int activation,    \
                                          const real *y, int64_t ldy, const real *dy,       \
@@ -158,6 +175,13 @@ int snn_layout_to_csr(const snn_layout *layout, int32_t *indptr, int32_t *indice
                       int32_t *slot);
 /* Row and column of each slot, in storage order; either may be NULL. */
 void snn_layout_positions(const snn_layout *layout, int32_t *rows, int32_t *cols);
+
+/* The column order of a layout: how many rows a chunk should have, a pure function of its
+ * sizes; and the order itself, start and rows, where chunk_rows - 1 fits in row_bytes.
+ * SNN_NO_MEMORY if there is none for the sort. */
+int32_t snn_column_order_chunk(const snn_layout *layout);
+int snn_order_columns(const snn_layout *layout, int32_t chunk_rows, int32_t row_bytes,
+                      int32_t *start, void *rows);
 
 /* CSR of the transpose; source[k]: index into the input of entry k of the output. */
 int snn_csr_transpose(int32_t n_rows, int32_t n_cols, const int32_t *indptr,

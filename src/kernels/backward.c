@@ -1,25 +1,29 @@
 /* dX = W^T dY and dW = sddmm(dY, X) for one tile that is sorted by column: dX alone or both
  * in one pass.
  *
- *     dx[j, :] (+)= sum over entries e of column j of value(e) * dy[row(e), :]
- *     dots[e] (+)= sum over the panel of dy[row(e), :] * x[j, :]
+ *     dx[j, :] (+)= sum over slots k of column j of v[k] * dy[row(k), :]
+ *     out[k]   (+)= sum over the panel of dy[row(k), :] * x[j, :]
  *
- * Owns the panel's columns of dx[0 .. n_cols], and dots. x[j] and dx[j] stay in registers,
- * so that both products share the one load of dy. Rows come in order, and a dot product is
- * the same tree as in sddmm.c: the bits do not depend on which kernel computes it. */
+ * Owns the panel's columns of dx[0 .. n_cols], and the tile's slots of out. x[j] and dx[j]
+ * stay in registers, so that both products share the one load of dy. Rows come in order,
+ * and a dot product is the same tree as in sddmm.c: the bits do not depend on which kernel
+ * computes it. */
 #include "dots.h"
 #include "kernels_decl.h"
 
-INLINE void columns_of(const int nv, const int want_dots, const COLUMNS *t, int last,
-                       int first_rows, int first_panel, const real *restrict dy,
-                       int64_t lddy, const real *restrict x, int64_t ldx, real *restrict dx,
-                       int64_t lddx, real *restrict dots_out)
+INLINE void columns_of(const int row_bytes, const int nv, const int want_dots,
+                       const COLUMNS *t, int last, int first_rows, int first_panel,
+                       const real *restrict dy, int64_t lddy, const real *restrict x,
+                       int64_t ldx, real *restrict dx, int64_t lddx, real *restrict out)
 {
-    const SNN_REAL(snn_entry) *restrict entries = t->entries;
+    const void *rows = t->rows;
+    const real *restrict values = t->values;
+    int32_t *restrict slot = t->slot;
     int64_t e = t->start[0];
-    dots d = {.first = e, .n = 0};
+    dots d = {.n = 0};
+    int32_t place[DOTS];
     for (int64_t j = 0; j < t->n_cols; j++) {
-        const int64_t end = t->start[j + 1];
+        const int64_t end = j + 1 < t->n_cols ? t->start[j + 1] : t->end;
         if (e == end && !first_rows)
             continue;
         vec xj[MAX_VECTORS], acc[MAX_VECTORS];
@@ -39,8 +43,10 @@ INLINE void columns_of(const int nv, const int want_dots, const COLUMNS *t, int 
                 d.n += (int)(stop - e);
             }
             for (; e < stop; e++) {
-                const real *restrict g = dy + entries[e].row * lddy;
-                const vec w = splat(entries[e].value);
+                const int64_t row = column(rows, row_bytes, e);
+                const real *restrict g = dy + row * lddy;
+                const int32_t k = slot[row]++;
+                const vec w = splat(values[k]);
                 chain c = {0};
                 for (int v = 0; v < nv; v++) {
                     vec gv = load_any(g + v * LANES);
@@ -50,29 +56,33 @@ INLINE void columns_of(const int nv, const int want_dots, const COLUMNS *t, int 
                     }
                     acc[v] += w * gv;
                 }
-                if (want_dots)
+                if (want_dots) {
                     d.sums[e + shift] = chain_total(&c);
+                    place[e + shift] = k;
+                }
             }
             if (want_dots && d.n == DOTS)
-                dots_flush(&d, first_panel, dots_out);
+                dots_scatter(&d, place, first_panel, out);
         }
         store_row(nv, dx + j * lddx, acc, last);
     }
     if (want_dots)
-        dots_flush(&d, first_panel, dots_out);
+        dots_scatter(&d, place, first_panel, out);
 }
 
-#define DX(nv, ...) columns_of(nv, 0, __VA_ARGS__)
-#define BOTH(nv, ...) columns_of(nv, 1, __VA_ARGS__)
+#define DX(row_bytes, nv, ...) columns_of(row_bytes, nv, 0, __VA_ARGS__)
+#define BOTH(row_bytes, nv, ...) columns_of(row_bytes, nv, 1, __VA_ARGS__)
+#define DX_WIDTH(nv, t, ...) WITH_INDEX((t)->row_bytes, DX, nv, t, __VA_ARGS__)
+#define BOTH_WIDTH(nv, t, ...) WITH_INDEX((t)->row_bytes, BOTH, nv, t, __VA_ARGS__)
 
 void KERNEL(backward)(const COLUMNS *t, int nv, int last, int first_rows, int first_panel,
                       const real *dy, int64_t lddy, const real *x, int64_t ldx,
                       real *restrict dx, int64_t lddx, real *restrict out)
 {
     if (out)
-        WITH_WIDTH(nv, BOTH, t, last, first_rows, first_panel, dy, lddy, x, ldx, dx, lddx,
-                   out)
+        WITH_WIDTH(nv, BOTH_WIDTH, t, last, first_rows, first_panel, dy, lddy, x, ldx, dx,
+                   lddx, out)
     else
-        WITH_WIDTH(nv, DX, t, last, first_rows, first_panel, dy, lddy, x, ldx, dx, lddx,
-                   out)
+        WITH_WIDTH(nv, DX_WIDTH, t, last, first_rows, first_panel, dy, lddy, x, ldx, dx,
+                   lddx, out)
 }

@@ -22,16 +22,17 @@ typedef struct SNN_REAL(snn_tile) {
 } SNN_REAL(snn_tile);
 
 /* The same nonzeros by column: entries start[j] .. start[j + 1] belong to column j of the
- * block, in the order of their rows, which are counted from the tile's first. */
-typedef struct SNN_REAL(snn_entry) {
-    real_int row;
-    real value;
-} SNN_REAL(snn_entry);
-
+ * block (the last column's end at `end`), in the order of their rows, which are counted
+ * from the tile's first. slot[i] is the slot of the next entry of row i: it begins as the
+ * row's first and a kernel moves it on. */
 typedef struct SNN_REAL(snn_columns) {
     int64_t n_cols;
+    int row_bytes;
     const int32_t *start;
-    const SNN_REAL(snn_entry) *entries;
+    int32_t end;
+    const void *rows;
+    const real *values;
+    int32_t *slot;
 } SNN_REAL(snn_columns);
 
 /* The entries of W by column, as in snn_column_index: entry e is at row rows[e], and its
@@ -50,7 +51,6 @@ typedef struct SNN_REAL(snn_entries) {
 typedef struct SNN_REAL(snn_kernels) {
     int lanes;           /* reals in a vector */
     int max_vectors;     /* vectors in the widest panel */
-    int scatter_vectors; /* vectors in the widest panel that `scatter` takes */
 
     /* panel[j] = x[j], zeros to the right, for n features; no gaps in the panel */
     void (*pack)(int64_t n, int nv, int last, const real *x, int64_t ldx, real *panel);
@@ -64,17 +64,11 @@ typedef struct SNN_REAL(snn_kernels) {
     void (*sddmm)(const SNN_REAL(snn_tile) *t, int nv, int last, int first, const real *a,
                   int64_t lda, const real *x, int64_t ldx, real *out);
 
-    /* dx[j] (+)= sum_e value(e) dy[row(e)]; = when first_rows.
-     * dots[e] (+)= sum over the panel of dy[row(e)] x[j]; = when first_panel; NULL: none */
+    /* dx[j] (+)= sum over column j of v[k] dy[row(k)]; = when first_rows.
+     * out[k] (+)= sum over the panel of dy[row(k)] x[j]; = when first_panel; NULL: none */
     void (*backward)(const SNN_REAL(snn_columns) *t, int nv, int last, int first_rows,
                      int first_panel, const real *dy, int64_t lddy, const real *x,
-                     int64_t ldx, real *dx, int64_t lddx, real *dots);
-
-    /* dx[col(k)] += v[k] dy[i], row by row; dx is a packed panel */
-    void (*scatter)(const SNN_REAL(snn_tile) *t, int nv, int last, const real *dy,
-                    int64_t lddy, real *dx);
-    /* x[j] = panel[j], for n features */
-    void (*unpack)(int64_t n, int nv, int last, const real *panel, real *x, int64_t ldx);
+                     int64_t ldx, real *dx, int64_t lddx, real *out);
 
     /* The same for one sample; x, dx: the block's features. brief: rows are short. */
     void (*spmv)(const SNN_REAL(snn_tile) *t, int brief, int first, int relu, const real *x,

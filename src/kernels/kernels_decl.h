@@ -17,10 +17,6 @@ void KERNEL(sddmm)(const TILE *t, int nv, int last, int first, const real *a, in
 void KERNEL(backward)(const COLUMNS *t, int nv, int last, int first_rows, int first_panel,
                       const real *dy, int64_t lddy, const real *x, int64_t ldx,
                       real *restrict dx, int64_t lddx, real *restrict out);
-void KERNEL(scatter)(const TILE *t, int nv, int last, const real *restrict dy, int64_t lddy,
-                     real *restrict dx);
-void KERNEL(unpack)(int64_t n, int nv, int last, const real *restrict panel,
-                    real *restrict x, int64_t ldx);
 void KERNEL(spmv)(const TILE *t, int brief, int first, int relu, const real *restrict x,
                   const real *restrict bias, real *restrict y);
 void KERNEL(spmv_t)(const TILE *t, const real *restrict dy, real *restrict dx);

@@ -27,8 +27,7 @@
 
 enum {
     LANES = LANE_COUNT,
-    MAX_VECTORS = 8, /* of a panel: as many accumulators, and room beside them */
-    SCATTER_VECTORS = 4
+    MAX_VECTORS = 8 /* of a panel: as many accumulators, and room beside them */
 };
 
 #define INLINE static inline __attribute__((always_inline))

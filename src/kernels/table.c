@@ -6,13 +6,10 @@ extern const SNN_REAL(snn_kernels) KERNEL(table);
 const SNN_REAL(snn_kernels) KERNEL(table) = {
     .lanes = LANES,
     .max_vectors = MAX_VECTORS,
-    .scatter_vectors = SCATTER_VECTORS,
     .pack = KERNEL(pack),
     .spmm = KERNEL(spmm),
     .sddmm = KERNEL(sddmm),
     .backward = KERNEL(backward),
-    .scatter = KERNEL(scatter),
-    .unpack = KERNEL(unpack),
     .spmv = KERNEL(spmv),
     .spmv_t = KERNEL(spmv_t),
     .outer = KERNEL(outer),

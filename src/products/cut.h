@@ -166,13 +166,6 @@ int SNN_REAL(snn_forward_vector)(const kernels *k, const snn_layout *w, int64_t 
                                  const real *values, const real *bias, int relu,
                                  const real *x, int64_t ldx, real *y, int64_t ldy);
 
-/* The backward products of a batch of at most k->scatter_vectors vectors; x and dvalues may
- * be NULL. */
-int SNN_REAL(snn_backward_narrow)(const kernels *k, const snn_layout *w, int64_t batch,
-                                  const real *values, const real *dy, int64_t lddy,
-                                  const real *x, int64_t ldx, real *dx, int64_t lddx,
-                                  real *dvalues, int threads);
-
 /* The backward products of one sample; dx, or x and dvalues, may be NULL. */
 int SNN_REAL(snn_backward_vector)(const kernels *k, const snn_layout *w, const real *values,
                                   const real *dy, int64_t lddy, const real *x, int64_t ldx,
