@@ -25,6 +25,7 @@ HEADINGS = {
     "ms": "ms",
     "gbytes": "GB/s of weights",
     "times": "times OpenBLAS",
+    "speedup": "frozen is times as fast",
     "freeze_ms": "ms to freeze",
     "products": "that is products",
 }
@@ -118,6 +119,8 @@ def measure(
             if name in ms:
                 row |= timings[name].row()
                 row |= {"ms": ms[name], "times": ms[BLAS] / ms[name]}
+                if name not in (KERNEL, FROZEN, TRAINING):
+                    row["speedup"] = ms[name] / ms[FROZEN]
             if name in (KERNEL, FROZEN):
                 row["gbytes"] = 1e-6 * frozen.weight.nbytes / ms[name]
             if name == FROZEN:
