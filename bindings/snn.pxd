@@ -83,6 +83,13 @@ cdef extern from "sparsenn.h" nogil:
         double weight_decay, int decoupled, double bias1, double bias2,
         const double *grad, double *m, double *v, double *values)
 
+    int snn_above_outside_f32(
+        const snn_layout *w, int64_t first_row, int64_t n_rows, float threshold,
+        float *tile, int32_t *columns, int32_t *counts, int64_t *total)
+    int snn_above_outside_f64(
+        const snn_layout *w, int64_t first_row, int64_t n_rows, double threshold,
+        double *tile, int32_t *columns, int32_t *counts, int64_t *total)
+
     # random numbers
     ctypedef struct snn_stream:
         uint64_t seed
@@ -124,6 +131,9 @@ cdef extern from "sparsenn.h" nogil:
         void *columns_out, int32_t *source)
     int snn_layout_to_csr(
         const snn_layout *layout, int32_t *indptr, int32_t *indices, int32_t *slot)
+    void snn_layout_find(
+        const snn_layout *layout, int64_t n, const int32_t *rows, const int32_t *cols,
+        uint8_t *found)
     void snn_layout_positions(const snn_layout *layout, int32_t *rows, int32_t *cols)
     int32_t snn_column_order_chunk(const snn_layout *layout)
     int snn_order_columns(

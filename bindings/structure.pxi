@@ -83,6 +83,80 @@ def layout_positions(Layout layout not None):
     return rows, cols
 
 
+def layout_find(Layout layout not None, rows, cols):
+    """Which of some positions are in a layout, bool of shape (n,).
+
+    Parameters
+    ----------
+    rows, cols : ndarray of int32, shape (n,)
+    """
+    cdef cnp.ndarray i = _int32s(rows, "rows")
+    cdef cnp.ndarray j = _int32s(cols, "cols")
+    if i.size != j.size:
+        raise ValueError(f"rows has length {i.size}, cols has {j.size}")
+    i, j = i.copy(), j.copy()  # what is checked is what is used
+    for name, array, n in (("rows", i, layout.c.n_rows), ("cols", j, layout.c.n_cols)):
+        if array.size and not (0 <= array.min() and array.max() < n):
+            raise ValueError(f"{name} must lie in 0..{n - 1}")
+    cdef cnp.ndarray found = np.empty(i.size, np.bool_)
+    cdef uint8_t *marks = <uint8_t *> cnp.PyArray_DATA(found)
+    cdef int64_t count = i.size
+    with nogil:
+        snn_layout_find(&layout.c, count, _int32_data(i), _int32_data(j), marks)
+    return found
+
+
+def above_outside(Layout layout not None, first_row, tile, double threshold):
+    """What lies outside a pattern and above a threshold in some rows of a matrix.
+
+    Parameters
+    ----------
+    layout : Layout
+    first_row : int
+        Of the matrix: that of the tile.
+    tile : ndarray, shape (n, n_cols)
+        float32 or float64, C order; its contents are destroyed.
+    threshold : float
+        Entries of larger magnitude are found; NaN is not.
+
+    Returns
+    -------
+    counts : ndarray of int32, shape (n,)
+        Found in each row.
+    columns : ndarray of int32
+    magnitudes : ndarray
+        Row by row, by column within a row; a view of the tile.
+    """
+    cdef cnp.ndarray t = _real_array(tile, "tile")
+    cdef int64_t first = operator.index(first_row)
+    if t.ndim != 2 or t.shape[1] != layout.c.n_cols:
+        raise ValueError(
+            f"tile has shape {np.shape(t)}, expected (n, {layout.c.n_cols})")
+    if not 0 <= first <= layout.c.n_rows - t.shape[0]:
+        raise ValueError(
+            f"rows {first}..{first + t.shape[0] - 1} do not all lie in "
+            f"0..{layout.c.n_rows - 1}")
+    if not cnp.PyArray_ISCARRAY(t):
+        raise ValueError("tile must be writeable, contiguous and aligned")
+    cdef int64_t n = t.shape[0], total = 0
+    cdef cnp.ndarray counts = np.empty(n, np.int32)
+    cdef cnp.ndarray columns = np.empty(t.size, np.int32)
+    cdef void *data = cnp.PyArray_DATA(t)
+    cdef bint single = t.itemsize == 4
+    cdef int status
+    with nogil:
+        if single:
+            status = snn_above_outside_f32(
+                &layout.c, first, n, <float> threshold, <float *> data,
+                _int32_data(columns), _int32_data(counts), &total)
+        else:
+            status = snn_above_outside_f64(
+                &layout.c, first, n, threshold, <double *> data, _int32_data(columns),
+                _int32_data(counts), &total)
+    _check_status(status)
+    return counts, columns[:total].copy(), t.reshape(-1)[:total]
+
+
 def csr_transpose(shape, indptr, indices):
     """Canonical CSR of the transposed pattern.
 

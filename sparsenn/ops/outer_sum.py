@@ -10,12 +10,15 @@ import numpy as np
 from sparsenn import _core
 from sparsenn.autograd.array import as_order
 from sparsenn.autograd.matmul import matmul
+from sparsenn.ops.largest import Largest
 from sparsenn.ops.sparse import sddmm_
 from sparsenn.ops.sparse_batch import SparseBatch
 from sparsenn.ops.sparse_input import sparse_input_grad_
+from sparsenn.random import Purpose, Stream
 from sparsenn.sparse import SparsePattern
 
 _TILE_BYTES = 4 << 20
+_SAMPLE = 1 << 13
 
 Factors: TypeAlias = tuple[np.ndarray, np.ndarray | SparseBatch]
 
@@ -31,6 +34,15 @@ def _on(
     if isinstance(b, SparseBatch):
         return sparse_input_grad_.forward(a, batch=b, pattern=pattern)
     return sddmm_.forward(a, b, pattern=pattern)
+
+
+def _rows(a: np.ndarray, b: np.ndarray | SparseBatch, rows: slice) -> np.ndarray:
+    """Some rows of ``a.T @ b``."""
+    part = a[:, rows]
+    if isinstance(b, SparseBatch):
+        shape = part.shape[1], b.shape[1]
+        return _on(part, b, SparsePattern.full(shape)).reshape(shape)
+    return matmul(part.T, b, activation=False)
 
 
 @final
@@ -92,15 +104,10 @@ class OuterSum:
         n_rows, n_cols = self.shape
         height = max(_TILE_BYTES // max(n_cols * self.dtype.itemsize, 1), 1)
         for first in range(0, n_rows, height):
-            tile = np.zeros((min(height, n_rows - first), n_cols), self.dtype)
-            for a, b in self.factors:
-                part = a[:, first : first + height]
-                if isinstance(b, SparseBatch):
-                    tile += _on(part, b, SparsePattern.full(tile.shape)).reshape(
-                        tile.shape
-                    )
-                else:
-                    tile += matmul(part.T, b, activation=False)
+            rows = slice(first, min(first + height, n_rows))
+            tile = _rows(*self.factors[0], rows)
+            for a, b in self.factors[1:]:
+                tile += _rows(a, b, rows)
             yield first, tile
 
     def largest_outside(
@@ -121,6 +128,17 @@ class OuterSum:
             The positions as canonical CSR. Of equal magnitudes the lower (row, column)
             wins.
 
+        Raises
+        ------
+        ValueError
+            If k is not possible, or if NaN leaves fewer than k entries to choose from.
+
+        Notes
+        -----
+        A threshold from a sample of 16,384 entries lets rather more than k of them
+        through, tile by tile while the cache holds it; among these the selection is
+        exact.
+
         References
         ----------
         Evci et al., "Rigging the lottery", arXiv:1911.11134, section 3: the gradient
@@ -134,26 +152,38 @@ class OuterSum:
             )
         if not 0 <= k <= free:
             raise ValueError(f"k must be in [0, {free}], the free positions; got {k}")
-        scores = np.empty(0, self.dtype)
-        ranks = np.empty(0, np.int64)
-        threshold = self.dtype.type(-1)
-        indptr, indices = pattern.csr()
-        for first, tile in self.tiles() if k else ():
-            magnitude = np.abs(tile, out=tile)
-            last = first + len(tile)
-            lengths = np.diff(indptr[first : last + 1])
-            rows = np.repeat(np.arange(len(tile)), lengths)
-            magnitude[rows, indices[indptr[first] : indptr[last]]] = -1
-            flat = magnitude.reshape(-1)
-            # Later tiles have higher ranks, so they must beat the threshold strictly.
-            found = np.flatnonzero(flat > threshold)
-            scores = np.concatenate((scores, flat[found]))
-            ranks = np.concatenate((ranks, found + first * n_cols))
-            if len(scores) > k:
-                best = _core.select(scores, k, largest=True, rank=ranks)
-                scores, ranks = scores[best], ranks[best]
-                threshold = scores.min()
-        rows, cols = np.divmod(ranks, max(n_cols, 1))
-        counts = np.bincount(rows, minlength=n_rows)
-        starts = np.concatenate(([0], np.cumsum(counts))).astype(np.int32)
-        return starts, cols.astype(np.int32)
+        layout = _row_layout(pattern)
+        if k == 0 or layout is None:
+            return np.zeros(n_rows + 1, np.int32), np.zeros(0, np.int32)
+        best = Largest(k, self.dtype, self._admit(pattern, layout, k, free))
+        while True:
+            for first, tile in self.tiles():
+                best.add(*_core.above_outside(layout, first, tile, best.threshold))
+            if len(best) >= k:
+                return best.result()
+            if best.threshold < 0:
+                raise ValueError("the gradient holds NaN where connections could grow")
+            best = Largest(k, self.dtype, -1.0)  # the sample was not like the rest
+
+    def _admit(
+        self, pattern: SparsePattern, layout: _core.Layout, k: int, free: int
+    ) -> float:
+        """A magnitude that rather more than k free entries exceed, from a sample."""
+        size = min(_SAMPLE, self.shape[0] * self.shape[1])
+        stream = Stream(0, Purpose.PROBE)
+        sample = SparsePattern.random(self.shape, size, stream=stream)
+        outside = ~_core.layout_find(layout, *sample.positions())
+        magnitudes = np.abs(self.on(sample)[outside])
+        expected = len(magnitudes) * (k / free)
+        n = int(1.05 * expected + 6 * expected**0.5) + 1
+        if n >= len(magnitudes) or np.isnan(magnitudes).any():
+            return -1.0
+        return float(np.partition(magnitudes, -n)[-n])
+
+
+def _row_layout(pattern: SparsePattern) -> _core.Layout | None:
+    """A layout of the pattern's rows; None if it is full."""
+    if not pattern.by_column:
+        return pattern.layout
+    width = max(pattern.shape[1], 1)
+    return _core.csr_to_layout(pattern.shape, *pattern.csr(), width, 4)[0]

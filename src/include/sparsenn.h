@@ -122,6 +122,17 @@ void snn_free(void *block);
 SNN_DECLARE_PRODUCTS(float, f32)
 SNN_DECLARE_PRODUCTS(double, f64)
 
+/* Of the rows first_row .. first_row + n_rows of a dense matrix, the tile: the entries
+ * outside the pattern whose magnitude is above the threshold, row by row. Magnitudes
+ * replace the tile, columns has its size; counts[i] are in row i, *total in all. */
+#define SNN_DECLARE_ABOVE(real, suffix)                                                    \
+    int snn_above_outside_##suffix(const snn_layout *w, int64_t first_row, int64_t n_rows, \
+                                   real threshold, real *tile, int32_t *columns,           \
+                                   int32_t *counts, int64_t *total);
+
+SNN_DECLARE_ABOVE(float, f32)
+SNN_DECLARE_ABOVE(double, f64)
+
 /* ------------------------------------------------------------------ random numbers */
 /* Philox4x32-10 (Salmon et al. 2011), addressed by (seed, purpose, layer, step, element):
  * key = seed, counter = (element low, element high, step, purpose << 24 | layer). */
@@ -182,6 +193,9 @@ void snn_layout_positions(const snn_layout *layout, int32_t *rows, int32_t *cols
 int32_t snn_column_order_chunk(const snn_layout *layout);
 int snn_order_columns(const snn_layout *layout, int32_t chunk_rows, int32_t row_bytes,
                       int32_t *start, void *rows);
+/* found[i] = whether (rows[i], cols[i]), which lie inside the matrix, is in the pattern. */
+void snn_layout_find(const snn_layout *layout, int64_t n, const int32_t *rows,
+                     const int32_t *cols, uint8_t *found);
 
 /* CSR of the transpose; source[k]: index into the input of entry k of the output. */
 int snn_csr_transpose(int32_t n_rows, int32_t n_cols, const int32_t *indptr,

@@ -101,6 +101,10 @@ typedef struct SNN_REAL(snn_kernels) {
     void (*adam)(int64_t n, real lr, real beta1, real beta2, real eps, real weight_decay,
                  int decoupled, real bias1, real bias2, const real *grad, real *m, real *v,
                  real *values);
+
+    /* The magnitudes of x above the threshold and their places, in order and in place;
+     * returns how many. columns has room for n. */
+    int64_t (*above)(int64_t n, real threshold, real *x, int32_t *columns);
 } SNN_REAL(snn_kernels);
 
 /* The table in use; NULL if SPARSENN_ISA names a set that is not available. */

@@ -41,5 +41,6 @@ void KERNEL(recur)(int64_t n, const real *power, real *restrict momentum,
 void KERNEL(adam)(int64_t n, real lr, real beta1, real beta2, real eps, real weight_decay,
                   int decoupled, real bias1, real bias2, const real *restrict grad,
                   real *restrict m, real *restrict v, real *restrict values);
+int64_t KERNEL(above)(int64_t n, real threshold, real *x, int32_t *columns);
 
 #endif

@@ -21,4 +21,5 @@ const SNN_REAL(snn_kernels) KERNEL(table) = {
     .sgd = KERNEL(sgd),
     .recur = KERNEL(recur),
     .adam = KERNEL(adam),
+    .above = KERNEL(above),
 };

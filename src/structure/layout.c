@@ -88,3 +88,23 @@ void snn_layout_positions(const snn_layout *layout, int32_t *restrict rows,
         }
     }
 }
+
+void snn_layout_find(const snn_layout *layout, int64_t n, const int32_t *rows,
+                     const int32_t *cols, uint8_t *restrict found) {
+    const void *columns = layout->columns;
+    const int index_bytes = layout->index_bytes;
+    for (int64_t i = 0; i < n; i++) {
+        const int64_t b = cols[i] / layout->block_width;
+        const int32_t *at = layout->indptr + b * layout->n_rows + rows[i];
+        const int32_t column = (int32_t)(cols[i] - b * layout->block_width);
+        int64_t k = at[0], end = at[1];
+        while (k < end) {
+            const int64_t middle = k + (end - k) / 2;
+            if (get_column(columns, index_bytes, middle) < column)
+                k = middle + 1;
+            else
+                end = middle;
+        }
+        found[i] = k < at[1] && get_column(columns, index_bytes, k) == column;
+    }
+}

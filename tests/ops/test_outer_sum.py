@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sparsenn import nn
-from sparsenn.ops import OuterSum, outer_sum
+from sparsenn.ops import OuterSum, largest, outer_sum
 from sparsenn.sparse import SparsePattern
 
 
@@ -49,6 +49,42 @@ def test_largest_outside_equals_the_dense_sort(
         indptr, indices = OuterSum(factors).largest_outside(pattern, k)
     rows = np.repeat(np.arange(m), np.diff(indptr))
     assert np.array_equal(rows * n + indices, expected)
+
+
+def expected_growth(total: np.ndarray, pattern: SparsePattern, k: int) -> np.ndarray:
+    magnitude = np.abs(total)
+    magnitude[pattern.positions()] = -1
+    return np.sort(np.lexsort((np.arange(total.size), -magnitude.ravel()))[:k])
+
+
+@pytest.mark.parametrize("by_column", [False, True])
+@pytest.mark.parametrize("k", [1, 3_000, 30_000, 170_000])
+def test_a_sample_sets_the_threshold_and_decides_nothing(
+    k: int, by_column: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(3)
+    a, b = rng.integers(-9, 10, (2, 8, 450)).astype(np.float32)
+    pattern = SparsePattern.random((450, 450), 20_000, seed=0)
+    if by_column:
+        pattern = pattern.stored_by_column()
+    expected = expected_growth(a.T @ b, pattern, k)
+    monkeypatch.setattr(largest, "_FEW", 1000)
+    for admitted in (None, 1e9, -1.0):  # its own, too high, none
+        if admitted is not None:
+            monkeypatch.setattr(OuterSum, "_admit", lambda *_, t=admitted: t)
+        indptr, indices = OuterSum([(a, b)]).largest_outside(pattern, k)
+        rows = np.repeat(np.arange(450), np.diff(indptr))
+        assert np.array_equal(rows * 450 + indices, expected)
+
+
+def test_nan_does_not_grow() -> None:
+    a, b = np.ones((1, 40), np.float32), np.ones((1, 50), np.float32)
+    a[0, 3] = np.nan
+    pattern = SparsePattern.random((40, 50), 100, seed=0)
+    indptr, _ = OuterSum([(a, b)]).largest_outside(pattern, 1000)
+    assert indptr[3] == indptr[4]
+    with pytest.raises(ValueError, match="NaN where connections could grow"):
+        OuterSum([(a, b)]).largest_outside(pattern, 1900)
 
 
 @given(sums())
