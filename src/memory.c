@@ -21,7 +21,7 @@ static const size_t HUGE_PAGE = (size_t)2 << 20;
 /* Below this the C library does well by itself. */
 static const size_t SMALLEST = (size_t)32 << 10;
 /* What is kept in all. */
-static const size_t LIMIT = (size_t)32 << 20;
+static const size_t LIMIT = (size_t)256 << 20;
 enum { SLOTS = 64 };
 
 /* Lies just below the aligned block. */

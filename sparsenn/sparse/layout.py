@@ -7,8 +7,8 @@ __all__ = ["choose_block_width", "choose_index_bytes"]
 # A segment (one row in one block) costs four bytes of row pointer, so this many
 # nonzeros in it keep row pointers to half a byte a connection.
 _MIN_PER_SEGMENT = 8
-# Activations of this many features fit the innermost cache beside the output.
-_NARROWEST = 128
+# 128 samples of this many features fit the innermost cache beside the output.
+_NARROWEST = 64
 # Forward only, for batches up to the first number: the least columns of a block. Such a
 # batch leaves a row's nonzeros little work each, so that starting rows is what costs;
 # against it stand the activations, which should fit a second-level cache.
@@ -20,7 +20,7 @@ def choose_block_width(
 ) -> int:
     """Columns per block of the layout of a pattern.
 
-    For training the smallest power of two, from 128 up, that gives a row at least eight
+    For training the smallest power of two, from 64 up, that gives a row at least eight
     nonzeros per block on average; one block over all columns when the matrix is too
     narrow or too thin for two. For a frozen model's products with one sample always one
     block, which is plain CSR; with up to 32 wider blocks than for training.

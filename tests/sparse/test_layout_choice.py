@@ -27,7 +27,7 @@ def test_row_pointers_stay_small(n_rows, n_cols, nnz):
     width = choose_block_width((n_rows, n_cols), nnz)
     assert 1 <= width <= n_cols
     if width < n_cols:
-        assert width >= 128
+        assert width >= 64
         assert width & (width - 1) == 0
         # At most half a byte of row pointer a connection, but for the last block.
         assert 4 * n_rows * (n_cols // width) <= nnz / 2
@@ -38,6 +38,7 @@ def test_row_pointers_stay_small(n_rows, n_cols, nnz):
     ("shape", "nnz", "width", "index_bytes"),
     [
         ((10, 100), 100, 100, 1),  # small: one block
+        ((4096, 4096), 4096 * 820, 64, 1),
         ((4096, 4096), 4096 * 409, 128, 1),
         ((4096, 4096), 4096 * 205, 256, 1),
         ((4096, 4096), 4096 * 41, 1024, 2),
