@@ -194,7 +194,8 @@ def spmm_t(Layout layout not None, values, dy):
 
 cdef object _real_array(object a, str name):
     a = _plain_array(a, name)
-    if a.dtype != np.float32 and a.dtype != np.float64:
+    cdef int kind = cnp.PyArray_TYPE(a)
+    if kind != cnp.NPY_FLOAT32 and kind != cnp.NPY_FLOAT64:
         raise TypeError(f"{name} has dtype {a.dtype}, expected float32 or float64")
     return a
 
@@ -327,8 +328,30 @@ def activation_backward(int activation, y, dy):
     return dz, dbias
 
 
+cdef bint _fits(object a, object like, bint write) except -1:
+    """Whether nothing is wrong, for the usual arrays; reasons take longer to find."""
+    if not (cnp.PyArray_CheckExact(a) and cnp.PyArray_CheckExact(like)):
+        return False
+    cdef cnp.ndarray x = a, y = like
+    cdef int kind = cnp.PyArray_TYPE(x)
+    if kind != cnp.PyArray_TYPE(y) or cnp.PyArray_NDIM(x) != cnp.PyArray_NDIM(y):
+        return False
+    if kind != cnp.NPY_FLOAT32 and kind != cnp.NPY_FLOAT64:
+        return False
+    cdef int axis
+    for axis in range(cnp.PyArray_NDIM(x)):
+        if cnp.PyArray_DIM(x, axis) != cnp.PyArray_DIM(y, axis):
+            return False
+    # Contiguous, aligned and native; writeable where it must be.
+    if not (cnp.PyArray_ISCARRAY_RO(x) and cnp.PyArray_ISCARRAY_RO(y)):
+        return False
+    return not write or cnp.PyArray_ISWRITEABLE(x)
+
+
 cdef object _in_place(object a, str name, object like, bint write):
     """a, checked to have the dtype, shape and memory order of `like`."""
+    if _fits(a, like, write):
+        return a
     a = _real_array(a, name)
     if a.dtype != like.dtype:
         raise TypeError(f"{name} has dtype {a.dtype}, values have {like.dtype}")
@@ -345,8 +368,22 @@ cdef object _in_place(object a, str name, object like, bint write):
     return a
 
 
+cdef bint _two_apart(cnp.ndarray a, cnp.ndarray b):
+    cdef uintptr_t p = <uintptr_t> cnp.PyArray_DATA(a)
+    cdef uintptr_t q = <uintptr_t> cnp.PyArray_DATA(b)
+    return p + cnp.PyArray_NBYTES(a) <= q or q + cnp.PyArray_NBYTES(b) <= p
+
+
 cdef object _check_apart(dict arrays):
     """The kernels read and write element by element: no two may share memory."""
+    cdef list given = [a for a in arrays.values() if a is not None]
+    cdef Py_ssize_t i, k, n = len(given)
+    cdef bint apart = True
+    for i in range(n):
+        for k in range(i):
+            apart = apart and _two_apart(given[i], given[k])
+    if apart:
+        return
     cdef list ends = sorted([
         (<uintptr_t> cnp.PyArray_DATA(a), a.nbytes, name)
         for name, a in arrays.items() if a is not None and a.size

@@ -62,6 +62,7 @@ def _rows(scores: Any, name: str) -> tuple[Tensor, tuple[int, ...]]:
 #
 # With targets T (n, k), not normalised when classes are weighted, and row sums r:
 # loss_i = -sum_c T_ic log p_ic,  d loss_i / d logits_i = r_i p_i - T_i.
+# With a scale, the result is the sum of all losses times it.
 
 
 def _targets(
@@ -83,7 +84,11 @@ def _targets(
 
 
 def _cross_entropy_forward(
-    x: np.ndarray, labels: np.ndarray, smoothing: float, weight: np.ndarray | None
+    x: np.ndarray,
+    labels: np.ndarray,
+    smoothing: float,
+    weight: np.ndarray | None,
+    scale: float | None,
 ) -> np.ndarray:
     logp = log_softmax_array(x, 1)
     picked = logp[np.arange(len(labels)), labels]
@@ -93,6 +98,8 @@ def _cross_entropy_forward(
     if smoothing:
         spread = logp if weight is None else logp * weight
         loss = (1 - smoothing) * loss - smoothing / x.shape[1] * spread.sum(1)
+    if scale is not None:
+        loss = np.asarray(np.add.reduce(loss) * x.dtype.type(scale))
     return loss.astype(x.dtype, copy=False)
 
 
@@ -104,16 +111,18 @@ def _cross_entropy_vjp(
     labels: np.ndarray,
     smoothing: float,
     weight: np.ndarray | None,
+    scale: float | None,
 ) -> tuple:
     x = inputs[0]
     if not is_recording() and not smoothing and weight is None:
         p = softmax_array(x._data, 1)
         p[np.arange(len(labels)), labels] -= 1
-        p *= g._data[:, None]
+        p *= g._data[:, None] if scale is None else g._data * x.dtype.type(scale)
         return (wrap(p),)
     target = _targets(labels, x.shape, x.dtype, smoothing, weight)
     rows = wrap(target.sum(1, keepdims=True))
-    return (mul(sub(mul(softmax(x, 1), rows), wrap(target)), expand_dims(g, 1)),)
+    g = expand_dims(g, 1) if scale is None else mul(g, scale)
+    return (mul(sub(mul(softmax(x, 1), rows), wrap(target)), g),)
 
 
 _CROSS_ENTROPY = primitive(
@@ -124,10 +133,11 @@ _CROSS_ENTROPY = primitive(
     sample=lambda rng: [
         Sample(
             (draw(rng, (3, 4)),),
-            {"labels": np.array([1, 3, 1]), "smoothing": s, "weight": w},
+            {"labels": np.array([1, 3, 1]), "smoothing": s, "weight": w, "scale": c},
         )
         for s in (0.0, 0.2)
         for w in (None, np.array([0.5, 1.0, 2.0, 1.5]))
+        for c in (None, 0.3)
     ],
 )
 
@@ -174,8 +184,21 @@ def cross_entropy(
                 f"weight has shape {weight.shape} for {rows.shape[1]} classes"
             )
         divisor = float(weight[picks].sum())
-    static = {"labels": picks, "smoothing": float(label_smoothing), "weight": weight}
+    # Reduced at once: one node instead of four.
+    scale = None
+    if reduction == "sum":
+        scale = 1.0
+    elif reduction == "mean" and len(picks):
+        scale = 1 / (len(picks) if divisor is None else divisor)
+    static = {
+        "labels": picks,
+        "smoothing": float(label_smoothing),
+        "weight": weight,
+        "scale": scale,
+    }
     losses = apply1(_CROSS_ENTROPY, rows, static)
+    if scale is not None:
+        return losses
     return _reduced(reshape(losses, lead), reduction, divisor)
 
 

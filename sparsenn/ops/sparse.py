@@ -73,12 +73,18 @@ def linear_backward(
     pattern: SparsePattern,
 ) -> tuple[Tensor | None, Tensor | None]:
     """Gradients of ``spmm(values, x)`` for the values and for x."""
-    fused = None if pattern.by_column else pattern.layout
-    if fused is not None and all(needs) and not is_recording():
-        dx, dvalues = _core.spmm_backward(
-            fused, values.data, as_order(g.data, True), as_order(x.data, True)
+    if not is_recording():
+        dy = g.data
+        fused = None if pattern.by_column else pattern.layout
+        if fused is not None and needs[0] and needs[1]:
+            dx, dvalues = _core.spmm_backward(
+                fused, values.data, as_order(dy, True), as_order(x.data, True)
+            )
+            return wrap(dvalues), wrap(dx)
+        return (
+            wrap(_sddmm(dy, x.data, pattern=pattern)) if needs[0] else None,
+            wrap(_spmm_t(values.data, dy, pattern=pattern)) if needs[1] else None,
         )
-        return wrap(dvalues), wrap(dx)
     return (
         apply(sddmm_, (g, x), {"pattern": pattern}) if needs[0] else None,
         apply(spmm_t_, (values, g), {"pattern": pattern}) if needs[1] else None,
@@ -326,7 +332,7 @@ def linear(
         values = weight.values
     if not sparse and x.dtype != values.dtype:
         x = x.astype(values.dtype)
-    if not sparse:
+    if not sparse and (x.ndim != 2 or x.shape[1] != pattern.shape[1]):
         _check("linear", pattern, x=(x, 1))
     if bias is None:
         bias = wrap(np.zeros(pattern.shape[0], values.dtype))
