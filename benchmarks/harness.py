@@ -68,13 +68,15 @@ def interleave(
 def measure(
     runs: Mapping[str, Callable[[], object]], rounds: int, seconds: float = 0.03
 ) -> dict[str, Timing]:
-    """`interleave` with turns of about `seconds`, after one call that warms up."""
+    """`interleave` with turns of about `seconds`, after a call or two to warm up."""
     repeat = {}
     for name, run in runs.items():
-        run()
-        start = time.perf_counter()
-        run()
-        once = time.perf_counter() - start
+        for _ in range(2):
+            start = time.perf_counter()
+            run()
+            once = time.perf_counter() - start
+            if once > seconds:
+                break
         repeat[name] = max(1, min(1000, round(seconds / max(once, 1e-9))))
     return interleave(runs, rounds, repeat)
 

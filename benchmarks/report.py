@@ -155,6 +155,22 @@ def picture(drawn: Mapping[str, tuple[str, str]], name: str) -> list[str]:
     return [f"![{title}]({file})\n" for file, title in of.items()]
 
 
+def warning(documents: Mapping[str, Document]) -> list[str]:
+    """What a reader must know where other work ran beside the benchmarks."""
+    busy = [
+        name
+        for name, document in documents.items()
+        if document["machine"]["load"] > document["machine"]["cores"] + 0.5
+    ]
+    if not busy:
+        return []
+    return [
+        "**The machine was busy** with other work during "
+        + ", ".join(f"`{name}`" for name in busy)
+        + ": wall times on several threads mean little there.\n"
+    ]
+
+
 def write(folder: Path) -> None:
     """README.md and the charts of a folder of JSON files."""
     documents = load(folder)
@@ -167,6 +183,7 @@ def write(folder: Path) -> None:
         *circumstances(documents.values()),
         "Medians of interleaved rounds: processor time on one thread, wall time on "
         "several.\n",
+        *warning(documents),
         *picture(drawn, ""),
         "## Targets\n",
         targets(documents) + "\n",
