@@ -148,6 +148,8 @@ OPTIONS: tuple[Option, ...] = (
     Option("lr", "float", None, "learning rate (default 0.05; adam and adamw 0.001)",
            low=0, above=True),
     Option("momentum", "float", 0.9, "of sgd", low=0, high=1, below=True),
+    Option("lazy", "text", "yes", "sgd on sparse data: features that a batch lacks wait"
+           " for their next; the same but for rounding", choices=("yes", "no")),
     Option("weight_decay", "float", 0.0, "L2 penalty (adamw: decoupled)", low=0),
     Option("schedule", "text", "cosine", "of the learning rate over the run",
            choices=("constant", "cosine", "linear", "step")),

@@ -156,7 +156,12 @@ def make_optimizer(settings: dict[str, Any], model: Any) -> Any:
     parameters = model.parameters()
     common = {"lr": settings["lr"], "weight_decay": settings["weight_decay"]}
     if settings["optimizer"] == "sgd":
-        return optim.SGD(parameters, momentum=settings["momentum"], **common)
+        return optim.SGD(
+            parameters,
+            momentum=settings["momentum"],
+            lazy=settings["lazy"] == "yes",
+            **common,
+        )
     if settings["optimizer"] == "adam":
         return optim.Adam(parameters, **common)
     return optim.AdamW(parameters, **common)

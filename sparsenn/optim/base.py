@@ -113,6 +113,24 @@ class Optimizer(ABC):
             for name, array in state.items():
                 state[name] = change.remap(array)
 
+    def waiting(self, param: Parameter) -> dict[str, np.ndarray]:
+        """Copies of what a lazy optimiser has not yet done; empty if nothing waits.
+
+        With `wait`, reading the values can be undone, to the bit.
+        """
+        return {}
+
+    def wait(self, param: Parameter, arrays: dict[str, np.ndarray]) -> None:
+        """Puts back what `waiting` gave, on the pattern of that moment.
+
+        Raises
+        ------
+        ValueError
+            If the arrays do not fit.
+        """
+        if arrays:
+            raise ValueError(f"{type(self).__name__} lets no steps wait")
+
     def _update_columns(self, param: Parameter, gradient: SparseGradient) -> bool:
         """One step from the gradient of some columns, if the optimiser can.
 

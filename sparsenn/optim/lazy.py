@@ -127,3 +127,38 @@ class LazyColumns:
             self.now = 0
             self.last.fill(0)
             self.power[0] = np.eye(2)
+
+    def arrays(self, param: SparseParameter) -> dict[str, np.ndarray]:
+        """Copies of everything that catching up starts from."""
+        found = {"values": param.stored.data.copy(), "last": self.last.copy()}
+        found["power"] = self.power[: self.now + 1].copy()
+        if self.momentum is not None:
+            found["momentum"] = self.momentum.copy()
+        return found
+
+    def load(self, param: SparseParameter, arrays: dict[str, np.ndarray]) -> None:
+        """Takes what `arrays` gave; ValueError, and nothing written, if it is wrong."""
+        now = len(arrays["power"]) - 1
+        wanted = {"values": param.stored.data, "last": self.last}
+        wanted["power"] = self.power[: now + 1]
+        if self.momentum is not None:
+            wanted["momentum"] = self.momentum
+        if set(arrays) != set(wanted):
+            raise ValueError(
+                f"what waits is {sorted(arrays)}, expected {sorted(wanted)}"
+            )
+        for name, array in arrays.items():
+            like = wanted[name]
+            if array.shape != like.shape or array.dtype != like.dtype:
+                raise ValueError(
+                    f"{name} of what waits is {array.dtype}{array.shape}, expected "
+                    f"{like.dtype}{like.shape}"
+                )
+        last = arrays["last"]
+        if not 0 <= now < MOST or (
+            last.size and not 0 <= last.min() <= last.max() <= now
+        ):
+            raise ValueError(f"columns have seen {last} of {now} steps")
+        for name, array in arrays.items():
+            wanted[name][...] = array
+        self.now = now

@@ -72,6 +72,24 @@ class SGD(Optimizer):
             _ = param.values
         return super().state(param)
 
+    def waiting(self, param: Parameter) -> dict[str, np.ndarray]:
+        """Copies of values, momentum and counters while columns wait; else empty."""
+        lazy = self._behind.get(id(param))
+        if not isinstance(param, SparseParameter) or lazy is None:
+            return {}
+        return lazy.arrays(param) if param.behind is lazy else {}
+
+    def wait(self, param: Parameter, arrays: dict[str, np.ndarray]) -> None:
+        """Puts back what `waiting` gave, on the pattern of that moment."""
+        if not arrays:
+            return
+        if not self.lazy or not isinstance(param, SparseParameter):
+            raise ValueError("only a lazy SGD lets steps on sparse weights wait")
+        lazy = LazyColumns(param.shape[1], self.state(param).get("momentum"))
+        lazy.load(param, arrays)
+        self._behind[id(param)] = lazy
+        param.behind = lazy
+
     def _update_columns(self, param: Parameter, gradient: SparseGradient) -> bool:
         if not self.lazy or not isinstance(param, SparseParameter):
             return False

@@ -30,6 +30,12 @@ from sparsenn.train.callbacks import Callback
 from sparsenn.train.jsonable import join_arrays, split_arrays
 from sparsenn.train.state import State
 
+# Of what waits: the arrays that have an element for each connection.
+_ALIGNED = ("values", "momentum")
+
+# Settings that older checkpoints do not have: what they were then.
+_BEFORE = {"optimizer.lazy": False}
+
 _PLAN = ("seed", "batch_size", "epochs", "steps_per_epoch", "val_fraction", "n_train")
 
 
@@ -78,6 +84,8 @@ def _settings(state: State) -> dict[str, Any]:
     for name in ("betas", "eps", "momentum", "nesterov", "weight_decay"):
         if hasattr(state.optimizer, name):
             found[f"optimizer.{name}"] = getattr(state.optimizer, name)
+    if hasattr(state.optimizer, "lazy"):
+        found["optimizer.lazy"] = state.optimizer.lazy
     for name in ("protect", "replaces_step"):
         if hasattr(state.topology, name):
             found[f"topology.{name}"] = getattr(state.topology, name)
@@ -107,13 +115,39 @@ def save_checkpoint(path: str | os.PathLike[str], state: State) -> None:
     """
     if not state.between_steps:
         raise RuntimeError("a step is under way; checkpoints are taken between steps")
+    # The file holds current values. That they were read must not show in the run, so
+    # what waited before waits again afterwards, and in the run that resumes.
+    trained = _trained(state)
+    waiting = {name: state.optimizer.waiting(p) for name, p in trained.items()}
+    try:
+        _write(path, state, waiting)
+    finally:
+        for name, parameter in trained.items():
+            state.optimizer.wait(parameter, waiting[name])
+
+
+def _trained(state: State) -> dict[str, Any]:
+    """The parameters that the optimiser steps, by name."""
+    return {
+        name: parameter
+        for name, parameter in state.model.named_parameters()
+        if any(parameter is trained for trained in state.optimizer.params)
+    }
+
+
+def _write(path: str | os.PathLike[str], state: State, waiting: dict[str, Any]) -> None:
     arrays = model_arrays(state.model)
     optimizer: dict[str, dict[str, np.ndarray]] = {}
-    for name, parameter in state.model.named_parameters():
-        if any(parameter is trained for trained in state.optimizer.params):
-            optimizer[name] = {
-                key: _to_canonical(parameter, array)
-                for key, array in state.optimizer.state(parameter).items()
+    waits: dict[str, dict[str, np.ndarray]] = {}
+    for name, parameter in _trained(state).items():
+        optimizer[name] = {
+            key: _to_canonical(parameter, array)
+            for key, array in state.optimizer.state(parameter).items()
+        }
+        if waiting[name]:
+            waits[name] = {
+                key: _to_canonical(parameter, array) if key in _ALIGNED else array
+                for key, array in waiting[name].items()
             }
     parts: dict[str, Any] = {
         "plan": {name: getattr(state, name) for name in _PLAN},
@@ -125,6 +159,7 @@ def save_checkpoint(path: str | os.PathLike[str], state: State) -> None:
             "steps": int(state.optimizer.steps),
             "lr": float(state.optimizer.lr),
             "state": optimizer,
+            "waiting": waits,
         },
         "topology": _topology_state(state),
         "callbacks": {
@@ -221,7 +256,8 @@ def restore(state: State, checkpoint: CheckpointFile) -> None:
     ]
     theirs = training.get("settings")
     for name, value in _settings(state).items():
-        saved = theirs.get(name) if isinstance(theirs, dict) else None
+        older = _BEFORE.get(name)
+        saved = theirs.get(name, older) if isinstance(theirs, dict) else None
         if value != saved:
             wrong.append(f"{name} {value!r:.80} (the checkpoint has {saved!r:.80})")
     saved_type = training["optimizer"]["type"]
@@ -271,9 +307,7 @@ def _from_canonical(parameter: Any, array: np.ndarray) -> np.ndarray:
 
 
 def _restore_optimizer(state: State, saved: dict[str, Any]) -> None:
-    for name, parameter in state.model.named_parameters():
-        if not any(parameter is trained for trained in state.optimizer.params):
-            continue
+    for name, parameter in _trained(state).items():
         live = state.optimizer.state(parameter)
         arrays = saved["state"][name]
         if set(arrays) != set(live):
@@ -289,6 +323,14 @@ def _restore_optimizer(state: State, saved: dict[str, Any]) -> None:
                     f"expected {array.dtype}{array.shape}"
                 )
             array[...] = new
+        waits = saved.get("waiting", {}).get(name, {})
+        state.optimizer.wait(
+            parameter,
+            {
+                key: _from_canonical(parameter, array) if key in _ALIGNED else array
+                for key, array in waits.items()
+            },
+        )
     state.optimizer.steps = int(saved["steps"])
     state.optimizer.lr = float(saved["lr"])
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, final
 
-from sparsenn.sparse import SparseParameter
+import numpy as np
+
+from sparsenn.sparse import SparseParameter, SparsePattern
 
 
 def weights(model: Any) -> list[SparseParameter]:
@@ -18,14 +20,58 @@ def connections(model: Any) -> tuple[int, int]:
     return sum(p.nnz for p in found), sum(p.shape[0] * p.shape[1] for p in found)
 
 
-def flops_per_sample(model: Any) -> int:
-    """Floating-point operations of one training step, for one sample.
+@final
+class StepCost:
+    """Floating-point operations of training steps on batches: ``cost(x)``.
 
     Each connection costs a multiplication and an addition in each of three products:
     forward, gradient of the weight, gradient of the input, which the first layer does
-    not need. Biases, activations and the optimiser are not counted.
+    not need. Of a first layer on a sparse batch only the connections of each nonzero's
+    column count. Biases, activations and the optimiser are not counted.
+
+    Parameters
+    ----------
+    model : Module
+        As it is now: a change of topology needs a new one.
     """
-    return sum(2 * p.nnz * (2 if i == 0 else 3) for i, p in enumerate(weights(model)))
+
+    def __init__(self, model: Any) -> None:
+        found = weights(model)
+        self._first = found[0].nnz if found else 0
+        self._others = sum(p.nnz for p in found[1:])
+        self._entered = _entered_sparse(model)
+        self._fan_out: np.ndarray | None = None
+
+    def __call__(self, x: Any) -> int:
+        """Operations of a step on a batch, dense or CSR, shape (batch, ...)."""
+        n = int(x.shape[0])
+        first = n * self._first
+        if self._entered is not None and hasattr(x, "indices"):
+            if self._fan_out is None:
+                self._fan_out = _column_counts(self._entered)
+            first = int(self._fan_out[x.indices].sum())
+        return 4 * first + 6 * n * self._others
+
+
+def _entered_sparse(model: Any) -> SparsePattern | None:
+    """The pattern that a sparse batch meets without being made dense, if any."""
+    module = model
+    while getattr(module, "takes_sparse", False):
+        children = [child for _, child in module.children()]
+        if not children:
+            weight = getattr(module, "weight", None)
+            return weight.pattern if isinstance(weight, SparseParameter) else None
+        module = children[0]
+    return None
+
+
+def _column_counts(pattern: SparsePattern) -> np.ndarray:
+    """Connections of each column, int64."""
+    if pattern.layout is None:
+        return np.full(pattern.shape[1], pattern.shape[0], np.int64)
+    if pattern.by_column:
+        return np.diff(pattern.layout.indptr).astype(np.int64)
+    return np.bincount(pattern.positions()[1], minlength=pattern.shape[1])
 
 
 def layer_table(model: Any) -> list[dict[str, Any]]:

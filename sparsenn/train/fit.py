@@ -13,7 +13,7 @@ import numpy as np
 
 from sparsenn.random import Purpose, Stream, as_seed
 from sparsenn.train.callbacks import Callback, in_order
-from sparsenn.train.cost import connections, flops_per_sample
+from sparsenn.train.cost import StepCost, connections
 from sparsenn.train.evaluate import count_correct, cross_entropy, evaluate
 from sparsenn.train.feed import feed, model_dtype, split_validation
 from sparsenn.train.history import History
@@ -204,7 +204,7 @@ def _train_epoch(
     """The batches of an epoch that are not done yet."""
     state.model.train()
     stream = Stream(state.seed, Purpose.SHUFFLE, step=state.epoch)
-    flops = flops_per_sample(state.model)
+    cost = StepCost(state.model)
     on_batch_end = [
         callback.on_batch_end
         for callback in state.callbacks
@@ -222,8 +222,8 @@ def _train_epoch(
     began = time.perf_counter()
     for x, y in batches:
         done = state.step
-        if _step(state, x, y, flops, clip):
-            flops = flops_per_sample(state.model)
+        if _step(state, x, y, cost, clip):
+            cost = StepCost(state.model)
         now = time.perf_counter()
         state.epoch_seconds += now - began
         began = now
@@ -235,7 +235,9 @@ def _train_epoch(
             return
 
 
-def _step(state: State, x: Any, y: np.ndarray, flops: int, clip: float | None) -> bool:
+def _step(
+    state: State, x: Any, y: np.ndarray, cost: StepCost, clip: float | None
+) -> bool:
     """One step; whether the topology changed."""
     optimizer = state.optimizer
     if state.schedule is not None:
@@ -268,7 +270,7 @@ def _step(state: State, x: Any, y: np.ndarray, flops: int, clip: float | None) -
     state.loss_sum += state.batch_loss * n
     state.correct += count_correct(logits.data, y)
     state.samples += n
-    state.train_flops += flops * n
+    state.train_flops += cost(x)
     state.batch += 1
     state.step += 1
     state.between_steps = True
