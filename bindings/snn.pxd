@@ -175,7 +175,12 @@ cdef extern from "sparsenn.h" nogil:
         const int32_t *columns
         const int32_t *start
         const int32_t *samples
+        const int32_t *indptr
+        const int32_t *indices
+        const int32_t *source
 
+    int snn_batch_ascends(
+        int32_t batch, const int32_t *indptr, const int32_t *indices)
     void snn_index_columns(
         const snn_layout *layout, int32_t row_bytes, int32_t *start, void *rows,
         int32_t *slots)

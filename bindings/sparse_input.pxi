@@ -115,6 +115,7 @@ cdef class BatchColumns:
     cdef snn_batch_columns c
     cdef readonly tuple shape
     cdef readonly object columns, start, samples, source
+    cdef object indptr, indices
 
     def __cinit__(self, shape, indptr, indices):
         self.shape = _shape(shape)
@@ -153,6 +154,14 @@ cdef class BatchColumns:
         self.c.columns = _int32_data(columns)
         self.c.start = _int32_data(start)
         self.c.samples = _int32_data(samples)
+        cdef bint ascends
+        with nogil:
+            ascends = snn_batch_ascends(batch, _int32_data(p), _int32_data(j))
+        if ascends:
+            self.indptr, self.indices = p, j
+            self.c.indptr = _int32_data(p)
+            self.c.indices = _int32_data(j)
+            self.c.source = _int32_data(source)
         self.columns = _read_only(columns)[:n_columns]
         self.start = _read_only(start)[:n_columns + 1]
         self.samples = _read_only(samples)

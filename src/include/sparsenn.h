@@ -252,12 +252,16 @@ typedef struct snn_column_index {
 } snn_column_index;
 
 /* A CSR batch by column: the nonzeros of columns[u] are start[u] .. start[u + 1], in the
- * order of their samples. Distinct columns ascend; an entry given twice counts twice. */
+ * order of their samples. Distinct columns ascend; an entry given twice counts twice.
+ * The CSR itself comes along if the columns of each of its samples ascend: then nonzero k
+ * is its entry source[k]. */
 typedef struct snn_batch_columns {
     int32_t batch, n_columns;
     const int32_t *columns; /* n_columns */
     const int32_t *start;   /* n_columns + 1 */
     const int32_t *samples; /* nnz */
+    const int32_t *indptr;  /* batch + 1; NULL if they do not ascend */
+    const int32_t *indices, *source; /* nnz */
 } snn_batch_columns;
 
 /* start (n_cols + 1), rows and slots (nnz each) of a layout. O(nnz + n_cols). */
@@ -270,6 +274,9 @@ void snn_index_columns(const snn_layout *layout, int32_t row_bytes, int32_t *sta
 int snn_sort_batch(int32_t batch, int32_t n_cols, const int32_t *indptr,
                    const int32_t *indices, int32_t *columns, int32_t *start,
                    int32_t *samples, int32_t *source, int32_t *n_columns);
+
+/* Whether the columns of each sample of a checked CSR batch ascend; equal ones may. */
+int snn_batch_ascends(int32_t batch, const int32_t *indptr, const int32_t *indices);
 
 /* start (n_columns + 1): where the connections of each column begin when only these columns
  * are kept, one after the other. The columns must ascend and exist: else -1 - u for the

@@ -92,6 +92,22 @@ typedef struct SNN_REAL(snn_kernels) {
     void (*transpose)(int64_t rows, int64_t columns, const real *in, int64_t ldin,
                       real *out, int64_t ldout);
 
+    /* One column on n_samples nonzeros, entries at rows[e] - row, or 0 .. n if row_bytes is
+     * 0: y[samples[k], row] += v x[k], and v = sum_k dy[samples[k], row] x[k]. */
+    void (*add_column)(int64_t n, int row_bytes, const void *rows, int64_t row,
+                       const real *v, int64_t n_samples, const int32_t *samples,
+                       const real *x, real *y, int64_t ldy);
+    void (*dot_column)(int64_t n, int row_bytes, const void *rows, int64_t n_samples,
+                       const int32_t *samples, const real *x, const real *dy, int64_t lddy,
+                       real *v);
+    /* y += x W^T for samples given as CSR and values stored by column */
+    void (*add_samples)(const snn_column_index *w, int64_t n_samples, const int32_t *indptr,
+                        const int32_t *indices, const real *x, const real *values, real *y,
+                        int64_t ldy);
+    /* out[c * ldout + r] = in[r * ldin + c] for rows x columns */
+    void (*turn)(int64_t rows, int64_t columns, const real *in, int64_t ldin, real *out,
+                 int64_t ldout);
+
     void (*activation_backward)(int64_t n_rows, int64_t batch, int relu, const real *y,
                                 int64_t ldy, const real *dy, int64_t lddy, real *dz,
                                 int64_t lddz, real *dbias);

@@ -1,11 +1,13 @@
 /* The first layer on a CSR batch, sparse x sparse: time follows the connections of the
  * columns that occur, whatever the number of features.
  *
- * Both products walk the batch by column. A column's values are gathered once, however
- * many samples it occurs in, and in ascending order of columns, because those of one
- * block lie together. Activations are sample-major meanwhile, so that the rows of one
- * column fall into few cache lines. A unit owns rows of y, or a run of slots of dvalues;
- * every sum goes over ascending columns, or samples, wherever the cuts are. */
+ * Activations are sample-major meanwhile. Values that are stored by column meet a sample
+ * at a time, whose row of y then stays in the nearest cache while columns stream past it,
+ * unless columns occur in many samples. Otherwise, and for the gradient, the batch is
+ * walked by column: a column's values are gathered once, however many samples it occurs
+ * in, and in ascending order of columns, because those of one block lie together. A unit
+ * owns samples or rows of y, or a run of slots of dvalues; every sum goes over ascending
+ * columns, or samples, wherever the cuts are. */
 #include <string.h>
 
 #include "cut.h"
@@ -14,9 +16,11 @@ typedef snn_column_index column_index;
 typedef snn_batch_columns batch_columns;
 
 enum {
-    TRANSPOSED = 16,  /* edge of the squares in which activations are transposed */
-    SLOWER = 4,       /* a scattered multiply-add costs about that many of a panel's */
-    SCRATCH = 1 << 20 /* bytes of activations that a unit works on */
+    GROUP = 16,        /* samples of a unit that walks samples */
+    OFTEN = 8,         /* samples that a column occurs in, on average, to be walked once */
+    SLOWER = 4,        /* a scattered multiply-add costs about that many of a panel's */
+    SCRATCH = 1 << 20, /* bytes of activations that a unit of rows works on */
+    SAMPLES = 1 << 22  /* and at most of one that walks samples */
 };
 
 /* The entries of a column that lie in the rows of a unit. */
@@ -28,9 +32,8 @@ typedef struct part {
     int64_t slot, step;
 } part;
 
-/* lower: the first entry, from first on, whose row is at least `row`.
- * add: y[rows] += v x, for y from row `begin` on. dot: v (+)= dy[rows] x; = when first. */
-#define ROWS(type, suffix)                                                                 \
+/* The first entry, from first on, whose row is at least `row`. */
+#define LOWER(type, suffix)                                                                \
     static int64_t lower_##suffix(const void *all, int64_t first, int64_t end, int64_t row) \
     {                                                                                      \
         const type *rows = all;                                                            \
@@ -42,32 +45,11 @@ typedef struct part {
                 end = middle;                                                              \
         }                                                                                  \
         return first;                                                                      \
-    }                                                                                      \
-                                                                                           \
-    static void add_##suffix(const part *p, const real *restrict v, real x,                \
-                             real *restrict y)                                             \
-    {                                                                                      \
-        const type *restrict rows = p->rows;                                               \
-        const int64_t begin = p->row;                                                      \
-        for (int64_t e = 0; e < p->n; e++)                                                 \
-            y[rows[e] - begin] += v[e] * x;                                                \
-    }                                                                                      \
-                                                                                           \
-    static void dot_##suffix(const part *p, const real *restrict dy, real x, int first,    \
-                             real *restrict v)                                             \
-    {                                                                                      \
-        const type *restrict rows = p->rows;                                               \
-        if (first)                                                                         \
-            for (int64_t e = 0; e < p->n; e++)                                             \
-                v[e] = dy[rows[e]] * x;                                                    \
-        else                                                                               \
-            for (int64_t e = 0; e < p->n; e++)                                             \
-                v[e] += dy[rows[e]] * x;                                                   \
     }
 
-ROWS(uint8_t, 1)
-ROWS(uint16_t, 2)
-ROWS(int32_t, 4)
+LOWER(uint8_t, 1)
+LOWER(uint16_t, 2)
+LOWER(int32_t, 4)
 
 static int64_t lower(const column_index *w, int64_t first, int64_t end, int64_t row)
 {
@@ -89,28 +71,6 @@ static part part_of(const column_index *w, int64_t column, int64_t begin, int64_
     return (part){.n = last - first, .row = begin,
                   .rows = (const char *)w->rows + first * w->row_bytes,
                   .slots = w->slots ? w->slots + first : NULL, .slot = first, .step = 1};
-}
-
-/* out[c * ldout + r] = in[r * ldin + c] for rows x columns. */
-static void transpose(int64_t rows, int64_t columns, const real *restrict in, int64_t ldin,
-                      real *restrict out, int64_t ldout)
-{
-    for (int64_t r = 0; r < rows; r += TRANSPOSED)
-        for (int64_t c = 0; c < columns; c += TRANSPOSED) {
-            const int64_t nr = min64(TRANSPOSED, rows - r), nc = min64(TRANSPOSED, columns - c);
-            real square[TRANSPOSED][TRANSPOSED];
-            if (nr == TRANSPOSED && nc == TRANSPOSED) {
-                for (int i = 0; i < TRANSPOSED; i++)
-                    for (int j = 0; j < TRANSPOSED; j++)
-                        square[j][i] = in[(r + i) * ldin + c + j];
-                for (int j = 0; j < TRANSPOSED; j++)
-                    memcpy(out + (c + j) * ldout + r, square[j], sizeof square[j]);
-            } else {
-                for (int64_t j = 0; j < nc; j++)
-                    for (int64_t i = 0; i < nr; i++)
-                        out[(c + j) * ldout + r + i] = in[(r + i) * ldin + c + j];
-            }
-        }
 }
 
 static int stored_by_column(const column_index *w) { return w->start && !w->slots; }
@@ -136,9 +96,11 @@ static int64_t row_groups(int64_t n_rows, int64_t batch, int threads)
 }
 
 typedef struct job {
+    const kernels *k;
     const column_index *w;
     const batch_columns *b;
     const real *values, *x, *bias;
+    const real *by_sample; /* x in the order of the CSR, when samples are walked */
     int relu;
     real *y;
     int64_t ldy;
@@ -154,20 +116,6 @@ typedef struct job {
 
 /* ------------------------------------------------------------------ forward */
 
-static void add_column(const column_index *w, const part *p, const real *restrict v, real x,
-                       real *restrict y)
-{
-    if (!p->rows)
-        for (int64_t e = 0; e < p->n; e++)
-            y[e] += v[e] * x;
-    else if (w->row_bytes == 1)
-        add_1(p, v, x, y);
-    else if (w->row_bytes == 2)
-        add_2(p, v, x, y);
-    else
-        add_4(p, v, x, y);
-}
-
 /* The values of the part, in place or gathered. */
 static const real *values_of(const part *p, const real *restrict values, real *restrict room)
 {
@@ -182,27 +130,54 @@ static const real *values_of(const part *p, const real *restrict values, real *r
     return room;
 }
 
+static void fill(int64_t samples, const real *bias, int64_t n, real *t)
+{
+    for (int64_t s = 0; s < samples; s++) {
+        if (bias)
+            memcpy(t + s * n, bias, (size_t)n * sizeof(real));
+        else
+            memset(t + s * n, 0, (size_t)n * sizeof(real));
+    }
+}
+
+static void finish(const job *j, int64_t samples, int64_t n, real *restrict t, real *y)
+{
+    if (j->relu)
+        for (int64_t i = 0; i < samples * n; i++)
+            t[i] = t[i] < 0 ? 0 : t[i]; /* NaN stays */
+    j->k->turn(samples, n, t, n, y, j->ldy);
+}
+
 static void forward_rows(const job *j, int64_t begin, int64_t end, real *restrict t,
                          real *restrict room)
 {
     const batch_columns *b = j->b;
     const int64_t n = end - begin;
-    for (int64_t s = 0; s < b->batch; s++) {
-        if (j->bias)
-            memcpy(t + s * n, j->bias + begin, (size_t)n * sizeof(real));
-        else
-            memset(t + s * n, 0, (size_t)n * sizeof(real));
-    }
+    fill(b->batch, j->bias ? j->bias + begin : NULL, n, t);
     for (int64_t u = 0; u < b->n_columns; u++) {
         const part p = part_of(j->w, b->columns[u], begin, end);
         const real *v = values_of(&p, j->values, room);
-        for (int64_t k = b->start[u]; k < b->start[u + 1]; k++)
-            add_column(j->w, &p, v, j->x[k], t + b->samples[k] * n);
+        j->k->add_column(p.n, p.rows ? j->w->row_bytes : 0, p.rows, p.rows ? p.row : 0, v,
+                         b->start[u + 1] - b->start[u], b->samples + b->start[u],
+                         j->x + b->start[u], t, n);
     }
-    if (j->relu)
-        for (int64_t i = 0; i < b->batch * n; i++)
-            t[i] = t[i] < 0 ? 0 : t[i]; /* NaN stays */
-    transpose(b->batch, n, t, n, j->y + begin * j->ldy, j->ldy);
+    finish(j, b->batch, n, t, j->y + begin * j->ldy);
+}
+
+static void forward_samples(const job *j, int64_t begin, int64_t end, real *restrict t)
+{
+    const int64_t n_rows = j->w->n_rows;
+    fill(end - begin, j->bias, n_rows, t);
+    j->k->add_samples(j->w, end - begin, j->b->indptr + begin, j->b->indices, j->by_sample,
+                      j->values, t, n_rows);
+    finish(j, end - begin, n_rows, t, j->y + begin);
+}
+
+/* Whether to walk samples: the bits are the same. */
+static int by_samples(const column_index *w, const batch_columns *b)
+{
+    return stored_by_column(w) && b->indptr && b->start[b->n_columns] <= OFTEN * b->n_columns &&
+           GROUP * w->n_rows <= SAMPLES / (int64_t)sizeof(real);
 }
 
 static void forward_task(void *context, int thread)
@@ -210,8 +185,11 @@ static void forward_task(void *context, int thread)
     job *j = context;
     real *t = j->scratch + (size_t)thread * j->part;
     for (int64_t g; (g = snn_next_unit(&j->taken, j->groups)) >= 0;)
-        forward_rows(j, cut(j->w->n_rows, g, j->groups), cut(j->w->n_rows, g + 1, j->groups),
-                     t, t + j->rows * j->b->batch);
+        if (j->by_sample)
+            forward_samples(j, g * GROUP, min64((g + 1) * GROUP, j->b->batch), t);
+        else
+            forward_rows(j, cut(j->w->n_rows, g, j->groups),
+                         cut(j->w->n_rows, g + 1, j->groups), t, t + j->rows * j->b->batch);
 }
 
 int SNN_REAL(snn_sparse_input)(const snn_column_index *w, const snn_batch_columns *b,
@@ -223,14 +201,26 @@ int SNN_REAL(snn_sparse_input)(const snn_column_index *w, const snn_batch_column
     if (b->batch == 0 || w->n_rows == 0)
         return SNN_OK;
     const int threads = snn_threads_for(work_of(w, b));
-    job j = {.w = w, .b = b, .values = values, .x = x, .bias = bias,
-             .relu = activation == SNN_RELU, .y = y, .ldy = ldy};
-    j.groups = row_groups(w->n_rows, b->batch, threads);
+    job j = {.k = SNN_REAL(snn_active)(), .w = w, .b = b, .values = values, .x = x,
+             .bias = bias, .relu = activation == SNN_RELU, .y = y, .ldy = ldy};
+    if (!j.k)
+        return SNN_BAD_ARGUMENT;
+    const int walk = by_samples(w, b);
+    j.groups = walk ? (b->batch - 1) / GROUP + 1 : row_groups(w->n_rows, b->batch, threads);
     j.rows = (w->n_rows - 1) / j.groups + 1;
-    j.part = aligned_bytes(j.rows * (b->batch + (int64_t)1)) / sizeof(real);
-    j.scratch = snn_malloc((size_t)threads * j.part * sizeof(real));
+    j.part = aligned_bytes(walk ? GROUP * (int64_t)w->n_rows
+                                : j.rows * (b->batch + (int64_t)1)) / sizeof(real);
+    const int32_t nnz = b->start[b->n_columns];
+    const size_t reals = (size_t)threads * j.part;
+    j.scratch = snn_malloc((reals + (walk ? (size_t)nnz + 1 : 0)) * sizeof(real));
     if (!j.scratch)
         return SNN_NO_MEMORY;
+    if (walk) {
+        real *ordered = j.scratch + reals;
+        for (int64_t e = 0; e < nnz; e++)
+            ordered[b->source[e]] = x[e];
+        j.by_sample = ordered;
+    }
     snn_parallel(threads, forward_task, &j);
     snn_free(j.scratch);
     return SNN_OK;
@@ -242,20 +232,9 @@ int SNN_REAL(snn_sparse_input)(const snn_column_index *w, const snn_batch_column
 static void dot_column(const job *j, const part *p, int64_t u, real *restrict v)
 {
     const batch_columns *b = j->b;
-    for (int64_t k = b->start[u]; k < b->start[u + 1]; k++) {
-        const real *dy = j->scratch + b->samples[k] * (int64_t)j->w->n_rows;
-        const real x = j->x[k];
-        const int first = k == b->start[u];
-        if (!p->rows)
-            for (int64_t e = 0; e < p->n; e++)
-                v[e] = (first ? 0 : v[e]) + dy[p->row + e] * x;
-        else if (j->w->row_bytes == 1)
-            dot_1(p, dy, x, first, v);
-        else if (j->w->row_bytes == 2)
-            dot_2(p, dy, x, first, v);
-        else
-            dot_4(p, dy, x, first, v);
-    }
+    j->k->dot_column(p->n, p->rows ? j->w->row_bytes : 0, p->rows,
+                     b->start[u + 1] - b->start[u], b->samples + b->start[u],
+                     j->x + b->start[u], j->scratch + (p->rows ? 0 : p->row), j->w->n_rows, v);
 }
 
 static void zero(const job *j, int64_t first, int64_t last)
@@ -328,8 +307,8 @@ static void by_sample_task(void *context, int thread)
     const int64_t n_rows = j->w->n_rows;
     for (int64_t g; (g = snn_next_unit(&j->taken, j->groups)) >= 0;) {
         const int64_t begin = cut(n_rows, g, j->groups), end = cut(n_rows, g + 1, j->groups);
-        transpose(end - begin, j->b->batch, j->dy + begin * j->lddy, j->lddy,
-                  j->scratch + begin, n_rows);
+        j->k->turn(end - begin, j->b->batch, j->dy + begin * j->lddy, j->lddy,
+                   j->scratch + begin, n_rows);
     }
 }
 
@@ -357,8 +336,10 @@ static int gradient(const snn_column_index *w, const snn_batch_columns *b, const
     if (w->n_rows == 0 || w->n_cols == 0)
         return SNN_OK;
     const int threads = snn_threads_for(work_of(w, b));
-    job j = {.w = w, .b = b, .x = x, .dy = dy, .lddy = lddy, .to = to,
-             .dvalues = dvalues};
+    job j = {.k = SNN_REAL(snn_active)(), .w = w, .b = b, .x = x, .dy = dy, .lddy = lddy,
+             .to = to, .dvalues = dvalues};
+    if (!j.k)
+        return SNN_BAD_ARGUMENT;
     j.part = aligned_bytes(w->n_rows) / sizeof(real);
     const size_t reals = (size_t)b->batch * (size_t)w->n_rows + (size_t)threads * j.part;
     j.scratch = snn_malloc(reals * sizeof(real));

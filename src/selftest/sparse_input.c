@@ -117,6 +117,12 @@ static int differs(real got, double want, int32_t n)
     return !(fabs((double)got - want) <= (n + 4) * EPSILON * (n + 1));
 }
 
+static int ascending(const void *a, const void *b)
+{
+    const int32_t x = *(const int32_t *)a, y = *(const int32_t *)b;
+    return (x > y) - (x < y);
+}
+
 static int check(int32_t batch, int32_t n_rows, int32_t n_cols, int32_t row_bytes,
                  enum kind kind, int relu)
 {
@@ -136,6 +142,10 @@ static int check(int32_t batch, int32_t n_rows, int32_t n_cols, int32_t row_byte
     }
     for (int32_t k = 0; k < nnz; k++)
         indices[k] = (int32_t)selftest_below((uint32_t)n_cols);
+    if (selftest_below(2)) /* samples may then be walked one by one */
+        for (int32_t s = 0; s < batch; s++)
+            qsort(indices + indptr[s], (size_t)(indptr[s + 1] - indptr[s]), sizeof(int32_t),
+                  ascending);
 
     int32_t *columns = room((size_t)nnz, sizeof(int32_t));
     int32_t *start = room((size_t)nnz + 1, sizeof(int32_t));
@@ -147,6 +157,11 @@ static int check(int32_t batch, int32_t n_rows, int32_t n_cols, int32_t row_byte
                            .samples = samples};
     wrong += snn_sort_batch(batch, n_cols, indptr, indices, columns, start, samples, source,
                             &b.n_columns) != SNN_OK;
+    if (snn_batch_ascends(batch, indptr, indices)) {
+        b.indptr = indptr;
+        b.indices = indices;
+        b.source = source;
+    }
 
     real *data = random_reals((size_t)nnz), *x = room((size_t)nnz, sizeof(real));
     double *dense = room(cells, sizeof(double));

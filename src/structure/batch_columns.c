@@ -24,6 +24,13 @@ int snn_batch_check(int32_t batch, int32_t n_cols, int64_t n_indices, const int3
     return SNN_VALID;
 }
 
+int snn_batch_ascends(int32_t batch, const int32_t *indptr, const int32_t *indices) {
+    for (int64_t b = 0; b < batch; b++)
+        for (int64_t k = indptr[b] + (int64_t)1; k < indptr[b + 1]; k++)
+            if (indices[k] < indices[k - 1]) return 0;
+    return 1;
+}
+
 /* to = the entries of from, stably sorted by eleven bits of their columns. */
 static void pass(int32_t nnz, const int32_t *restrict indices, int shift,
                  const int32_t *restrict from, int32_t *restrict to) {

@@ -9,6 +9,7 @@ import hypothesis.strategies as st
 import numpy as np
 import pytest
 from hypothesis import given
+from kernels.cases import running
 from scipy import sparse
 
 import sparsenn as snn
@@ -31,7 +32,7 @@ class Case(NamedTuple):
 
 @st.composite
 def cases(draw: st.DrawFn) -> Case:
-    """Unsorted, with duplicates, empty rows and columns, any index dtype."""
+    """Sorted or not, with duplicates, empty rows and columns, any index dtype."""
     batch, n_in, n_out = draw(sizes()), draw(sizes()), draw(sizes())
     rng = draw(generators())
     mask = rng.random((n_out, n_in)) < draw(densities())
@@ -41,6 +42,8 @@ def cases(draw: st.DrawFn) -> Case:
     nnz = draw(st.sampled_from((0, 1, 5, 40, 200))) if batch and n_in else 0
     rows = np.sort(rng.integers(0, max(batch, 1), nnz))
     cols = rng.integers(0, max(n_in, 1), nnz)
+    if draw(st.booleans()):
+        cols = cols[np.lexsort((cols, rows))]
     data = rng.standard_normal(nnz).astype(draw(st.sampled_from(DTYPES)))
     indptr = np.searchsorted(rows, np.arange(batch + 1))
     index = draw(st.sampled_from((np.int32, np.int64)))
@@ -67,8 +70,18 @@ def assert_within(got: np.ndarray, want: np.ndarray, terms: np.ndarray) -> None:
     assert (np.abs(got - want) <= bound).all()
 
 
+@pytest.mark.parametrize("isa", _core.available_isas())
 @given(cases(), st.sampled_from(DTYPES), st.sampled_from([None, "relu"]))
-def test_forward_and_gradients(case: Case, dtype: type, activation: str | None) -> None:
+def test_forward_and_gradients(
+    isa: str, case: Case, dtype: type, activation: str | None
+) -> None:
+    with running(isa):
+        check_forward_and_gradients(case, dtype, activation)
+
+
+def check_forward_and_gradients(
+    case: Case, dtype: type, activation: str | None
+) -> None:
     matrix, dense, pattern, rng = case
     n_out, n_in = pattern.shape
     layer = nn.Linear(n_in, n_out, pattern=pattern, seed=0, dtype=dtype)
@@ -115,8 +128,14 @@ def test_the_two_are_adjoint(case: Case, dtype: type) -> None:
     assert abs(left - b.astype(float) @ v.astype(float)) <= bound
 
 
+@pytest.mark.parametrize("isa", _core.available_isas())
 @given(cases())
-def test_same_bits_by_row_and_by_column(case: Case) -> None:
+def test_same_bits_by_row_and_by_column(isa: str, case: Case) -> None:
+    with running(isa):
+        check_same_bits(case)
+
+
+def check_same_bits(case: Case) -> None:
     matrix, _, pattern, rng = case
     other = pattern.stored_by_column()
     assert other.same_positions(pattern)
@@ -126,6 +145,15 @@ def test_same_bits_by_row_and_by_column(case: Case) -> None:
     w = other.from_canonical(pattern.to_canonical(v))
     a = sparse_input_.forward(v, batch=batch, pattern=pattern)
     b = sparse_input_.forward(w, batch=batch, pattern=other)
+    assert np.array_equal(a, b)
+    mixed = sparse.csr_array(matrix)  # walked by sample if sorted, else by column
+    mixed.indices = matrix.indices.copy()
+    mixed.data = matrix.data.copy()
+    for start, end in zip(matrix.indptr[:-1], matrix.indptr[1:], strict=True):
+        order = start + np.argsort(matrix.indices[start:end], kind="stable")
+        mixed.indices[start:end] = matrix.indices[order]
+        mixed.data[start:end] = matrix.data[order]
+    b = sparse_input_.forward(w, batch=ops.SparseBatch(mixed), pattern=other)
     assert np.array_equal(a, b)
     a = sparse_input_grad_.forward(y, batch=batch, pattern=pattern)
     b = sparse_input_grad_.forward(y, batch=batch, pattern=other)
