@@ -244,7 +244,7 @@ def bars(ax: Any, documents: Documents) -> bool:
                 continue
             o = document["options"]
             labels.append(
-                f"{o['arch']}, {row['density']:g}\nbatch {o['batch']}, "
+                f"{o['arch']} at {row['density']:g}\nbatch {o['batch']}, "
                 f"{o['threads']} thread{'s' * (o['threads'] > 1)}, over {row['name']}"
             )
             values.append(row["speedup"])
@@ -276,7 +276,8 @@ def train(documents: Documents) -> Any:
     document = next(d for name, d in documents.items() if name.startswith("train"))
     fig = figure(7.5, 5)
     cpu = conditions(document).rsplit(",", 1)[0]
-    ax = axes(fig, 1, 1, 1, f"Training step, SGD with momentum; {cpu}")
+    ax = axes(fig, 1, 1, 1, "")
+    fig.suptitle(f"Training step, SGD with momentum; {cpu}", fontsize=10)
     return fig if bars(ax, documents) else None
 
 

@@ -56,9 +56,14 @@ def growth(density: float, part: str, column: str) -> Callable[[Documents], floa
 def break_even(documents: Documents) -> float:
     """Density at which a training layer is only as fast as dense BLAS."""
     found = documents["density"]["break_even"][TRAINING]
-    if found is None:
-        raise LookupError("no break-even")
-    return float(found)
+    if found is not None:
+        return float(found)
+    where = {"product": TRAINING, "name": "OpenBLAS"}
+    densest = max(
+        r["density"] for r in documents["density"]["rows"] if r["density"] < 1
+    )
+    faster = find(documents, "density", "speedup", density=densest, **where) >= 1
+    return 1.0 if faster else 0.0
 
 
 def peak(documents: Documents) -> float:
