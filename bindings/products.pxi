@@ -7,7 +7,14 @@ cdef int _check_status(int status) except -1:
         return 0
     if status == SNN_NO_MEMORY:
         raise MemoryError("no memory for the kernels' scratch")
+    _require_kernels()
     raise ValueError("the kernels refused their arguments")
+
+
+cdef int _require_kernels() except -1:
+    if snn_isa() is NULL:
+        isa()  # says what SPARSENN_ISA may be
+    return 0
 
 
 cdef object _activations(object a, str name, Py_ssize_t n_features, object dtype):
@@ -407,6 +414,7 @@ def sgd(values, grad, momentum, double lr, double mu=0.0, double weight_decay=0.
     momentum : ndarray or None
         Same shape; None exactly when mu is 0.
     """
+    _require_kernels()
     values = _real_array(values, "values")
     _in_place(values, "values", values, True)
     grad = _in_place(grad, "grad", values, False)
@@ -442,6 +450,7 @@ def adam(values, grad, m, v, double lr, double beta1, double beta2, double eps,
     bias1, bias2 : float
         1 - beta1^t and 1 - beta2^t at step t = 1, 2, ...
     """
+    _require_kernels()
     values = _real_array(values, "values")
     _in_place(values, "values", values, True)
     grad = _in_place(grad, "grad", values, False)
@@ -525,6 +534,3 @@ def has_openmp():
 def after_fork_in_child():
     """One thread from here on: a parent's threads do not live in its fork."""
     snn_after_fork_in_child()
-
-
-isa()  # an unusable SPARSENN_ISA is told at import, not at the first product

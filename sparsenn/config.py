@@ -50,7 +50,8 @@ def get_num_threads() -> int:
 def set_isa(name: str) -> None:
     """Switch to the kernels of one instruction set, for tests and comparisons.
 
-    The environment variable ``SPARSENN_ISA`` does the same at import.
+    The environment variable ``SPARSENN_ISA`` does the same from the start; the first
+    product raises if it names another.
 
     Parameters
     ----------

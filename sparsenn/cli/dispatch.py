@@ -111,10 +111,15 @@ def dispatch(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(args: argparse.Namespace) -> int:
+    import sparsenn
+    from sparsenn.config import describe
+
+    try:
+        describe()
+    except ValueError as error:  # SPARSENN_ISA names what there is not
+        raise UsageError(one_line(error)) from error
     if args.threads is None:
         return int(args.run(args))
-    import sparsenn
-
     before = sparsenn.get_num_threads()
     sparsenn.set_num_threads(args.threads)
     try:

@@ -57,6 +57,10 @@ def absolute(data: str) -> str:
     return os.path.abspath(path) if data not in names() and path.exists() else data
 
 
+#: Settings that are not called as the option of a recipe that they give.
+_SETTINGS = {"drop": "drop_mode", "every": "update_every"}
+
+
 def keep_dense(names: list[str], n_layers: int) -> list[int]:
     """Numbers of the layers that ``first,last,2`` names."""
     numbers = []
@@ -120,21 +124,14 @@ def _build(config: Config, data: Any, arch: str) -> Prepared:
         dtype=np.dtype(settings["dtype"]),
     )
     optimizer = make_optimizer(settings, model)
-    options: dict[str, Any] = {}
-    if settings["method"] == "set":
-        options = {
-            "drop_fraction": settings["drop_fraction"],
-            "drop": settings["drop_mode"],
-            "newborn": settings["newborn"],
-            "every": settings["update_every"],
-            "seed": settings["seed"],
-        }
+    recipe = topology.METHODS[settings["method"]]
+    of_recipe = () if recipe is None else recipe.options
     updater = topology.make(
         settings["method"],
         model.parameters(),
         optimizer,
         steps_per_epoch=steps_per_epoch,
-        **options,
+        **{name: settings[_SETTINGS.get(name, name)] for name in of_recipe},
     )
     schedule = make_schedule(settings["schedule"], settings["lr"], total_steps)
     return Prepared(arch, data, model, optimizer, schedule, updater)

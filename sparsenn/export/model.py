@@ -290,7 +290,15 @@ def read_model(path: str | os.PathLike[str]) -> ModelFile:
         If the file is not a model or its parts do not fit each other.
     """
     name = os.fspath(path)
-    arrays, metadata = read(path)
+    try:
+        arrays, metadata = read(path)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(
+            error.errno,
+            "there is no such file; models are saved by sparsenn.save, and by "
+            "`sparsenn train --out` as model.safetensors in the folder of the run",
+            name,
+        ) from error
     version = metadata.get(_VERSION)
     if version is None:
         _fail(name, f"has no {_VERSION!r} in its metadata: not a model of sparsenn")

@@ -54,18 +54,18 @@ class BatchNorm1d(Module):
         self.running_var = np.ones(n_features, dtype)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Shape (batch, n_features) in and out; training needs a batch of 2 or more."""
+        """Shape (batch, n_features) in and out.
+
+        One sample has no variance: in training, too, it is normalised by the running
+        statistics, and leaves them as they are.
+        """
         if x.ndim != 2 or x.shape[1] != self.n_features:
             raise ValueError(
                 f"BatchNorm1d({self.n_features}) takes (batch, {self.n_features}), "
                 f"got {x.shape}"
             )
-        if self.training:
-            batch = x.shape[0]
-            if batch < 2:
-                raise ValueError(
-                    f"batch statistics need 2 or more samples, got {batch}"
-                )
+        batch = x.shape[0]
+        if self.training and batch > 1:
             mean = ops.mean(x, axis=0)
             centred = x - mean
             var = ops.mean(centred * centred, axis=0)

@@ -12,7 +12,7 @@ from sparsenn.topology.drop import Drop, magnitude, sign
 from sparsenn.topology.grow import Grow, random
 from sparsenn.topology.layer import Layer
 from sparsenn.topology.newborn import Newborn, resample, zero
-from sparsenn.topology.recipes import METHODS, NEWBORNS, SET, SET_DROPS, Static, make
+from sparsenn.topology.recipes import METHODS, NEWBORNS, SET, SET_DROPS, Recipe, make
 from sparsenn.topology.schedule import Periodic
 from sparsenn.topology.updater import Change, TopologyUpdater
 
@@ -27,7 +27,7 @@ __all__ = [
     "Layer",
     "Newborn",
     "Periodic",
-    "Static",
+    "Recipe",
     "TopologyUpdater",
     "magnitude",
     "make",

@@ -51,6 +51,10 @@ class sign:
     def __init__(self, *, of_each: bool = True) -> None:
         self.of_each = of_each
 
+    def __repr__(self) -> str:
+        """The reading of SET that it is."""
+        return f"sign(of_each={self.of_each})"
+
     def __call__(self, layer: Layer, fraction: float) -> np.ndarray:
         """Boolean mask of the connections kept."""
         values, protected = layer.values, layer.protected

@@ -38,6 +38,10 @@ class random:
     def __init__(self, *, regrow: bool = True) -> None:
         self.regrow = regrow
 
+    def __repr__(self) -> str:
+        """Whether what was dropped may return."""
+        return f"random(regrow={self.regrow})"
+
     def __call__(
         self, layer: Layer, keep: np.ndarray, count: int
     ) -> tuple[np.ndarray, np.ndarray]:

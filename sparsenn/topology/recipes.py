@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -88,17 +89,20 @@ def SET(
     )
 
 
-def Static(
-    params: Iterable[Any], optimizer: Optimizer | None = None
-) -> TopologyUpdater:
-    """A topology that never changes: the control that every method is judged by."""
-    return TopologyUpdater(
-        params,
-        optimizer,
-        drop=drops.magnitude,
-        grow=random(),
-        schedule=lambda step: None,
-    )
+@dataclass(frozen=True)
+class Recipe:
+    """A method as it is made by name.
+
+    Attributes
+    ----------
+    build : callable
+        ``build(params, optimizer, steps_per_epoch=..., **options)`` makes the updater.
+    options : tuple of str
+        Keyword arguments that `build` takes besides.
+    """
+
+    build: Callable[..., TopologyUpdater]
+    options: tuple[str, ...]
 
 
 def _make_set(
@@ -108,10 +112,10 @@ def _make_set(
     return SET(params, optimizer, **options)
 
 
-METHODS: dict[str, Callable[..., TopologyUpdater] | None] = {
+METHODS: dict[str, Recipe | None] = {
     "dense": None,
     "static": None,
-    "set": _make_set,
+    "set": Recipe(_make_set, ("drop_fraction", "drop", "newborn", "every", "seed")),
 }
 """Training methods by name; None for those whose topology never changes."""
 
@@ -135,18 +139,19 @@ def make(
     steps_per_epoch : int
         SET updates once an epoch unless ``every`` is given.
     **options
-        Of the recipe (:func:`SET`); those that are None keep their default.
+        Of recipes (:func:`SET`); those that are None keep their default, and those
+        that this method does not take are left out.
 
     Raises
     ------
     ValueError
         For an unknown method.
     """
-    build = _choose("method", method, METHODS)
-    if build is None:
+    recipe: Recipe | None = _choose("method", method, METHODS)
+    if recipe is None:
         return None
-    given = {k: v for k, v in options.items() if v is not None}
-    return build(params, optimizer, steps_per_epoch=steps_per_epoch, **given)
+    given = {k: options[k] for k in recipe.options if options.get(k) is not None}
+    return recipe.build(params, optimizer, steps_per_epoch=steps_per_epoch, **given)
 
 
 def _choose(what: str, name: str, table: dict[str, Any]) -> Any:

@@ -167,6 +167,18 @@ class TopologyUpdater:
         self.updates += 1
         return changes
 
+    def __repr__(self) -> str:
+        """How much evolves, by which parts, and how far it is."""
+        n = sum(not p.pattern.is_full for p in self.params)
+        parts = ", ".join(
+            f"{name}={_named(getattr(self, name))}"
+            for name in ("drop", "allocate", "grow", "newborn", "schedule")
+        )
+        return (
+            f"TopologyUpdater({n} evolving parameter{'s' * (n != 1)}, {parts}, "
+            f"steps={self.steps}, updates={self.updates})"
+        )
+
     def state(self) -> dict[str, Any]:
         """What resuming needs: counters, and birth dates in storage order."""
         return {
@@ -220,3 +232,8 @@ class TopologyUpdater:
             if born is None:
                 born = np.full(change.old.nnz, -self.protect - 1, dtype=np.int32)
             self._born[layer.index] = change.remap(born, fill=self.updates)
+
+
+def _named(part: Any) -> str:
+    """A part's name: functions show their own, objects their repr."""
+    return getattr(part, "__name__", None) or repr(part)

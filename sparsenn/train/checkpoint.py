@@ -12,6 +12,7 @@ import dataclasses
 import json
 import os
 import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -274,6 +275,13 @@ def restore(state: State, checkpoint: CheckpointFile) -> None:
         _check_counters(state, training)
     except ValueError as error:
         raise FormatError(f"{path}: its training state is damaged: {error}") from error
+    misfits = ArithmeticError, AttributeError, LookupError, TypeError, ValueError
+    try:
+        _check_optimizer(state, training["optimizer"], checkpoint.file.arrays)
+    except misfits as error:
+        raise FormatError(f"{path}: its training state does not fit: {error}") from (
+            error
+        )
     checkpoint.file.fill(state.model)
     try:
         _restore_optimizer(state, training["optimizer"])
@@ -286,9 +294,7 @@ def restore(state: State, checkpoint: CheckpointFile) -> None:
         state.load_counters(training["counters"])
         state.history.rows[:] = training["history"]
         state.history.stop_reason = state.stop_reason
-    except (
-        ArithmeticError, AttributeError, LookupError, TypeError, ValueError
-    ) as error:  # fmt: skip
+    except misfits as error:
         raise FormatError(f"{path}: its training state does not fit: {error}") from (
             error
         )
@@ -306,7 +312,10 @@ def _from_canonical(parameter: Any, array: np.ndarray) -> np.ndarray:
     return array
 
 
-def _restore_optimizer(state: State, saved: dict[str, Any]) -> None:
+def _check_optimizer(
+    state: State, saved: dict[str, Any], weights: Mapping[str, np.ndarray]
+) -> None:
+    """Whether the optimiser's arrays fit the weights of the same file."""
     for name, parameter in _trained(state).items():
         live = state.optimizer.state(parameter)
         arrays = saved["state"][name]
@@ -315,14 +324,21 @@ def _restore_optimizer(state: State, saved: dict[str, Any]) -> None:
                 f"optimiser arrays of {name!r} are {sorted(arrays)}, "
                 f"expected {sorted(live)}"
             )
+        sparse = isinstance(parameter, SparseParameter)
+        shape = weights[f"{name}.values" if sparse else name].shape
         for key, array in live.items():
-            new = _from_canonical(parameter, arrays[key])
-            if new.shape != array.shape or new.dtype != array.dtype:
+            new = np.asarray(arrays[key])
+            if new.shape != shape or new.dtype != array.dtype:
                 raise ValueError(
                     f"optimiser array {key!r} of {name!r} is {new.dtype}{new.shape}, "
-                    f"expected {array.dtype}{array.shape}"
+                    f"expected {array.dtype}{shape}"
                 )
-            array[...] = new
+
+
+def _restore_optimizer(state: State, saved: dict[str, Any]) -> None:
+    for name, parameter in _trained(state).items():
+        for key, array in state.optimizer.state(parameter).items():
+            array[...] = _from_canonical(parameter, saved["state"][name][key])
         waits = saved.get("waiting", {}).get(name, {})
         state.optimizer.wait(
             parameter,

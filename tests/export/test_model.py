@@ -392,5 +392,5 @@ def test_any_flipped_bit_is_found(saved: Path, data: st.DataObject) -> None:
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(FileNotFoundError, match="no such file; models are saved by"):
         snn.load(tmp_path / "none")

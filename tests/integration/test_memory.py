@@ -157,3 +157,31 @@ def test_a_sparse_batch_of_a_million_features_is_never_dense() -> None:
             assert layer.weight.pattern.by_column == sparse_input
         """
     )
+
+
+def test_training_with_momentum_takes_18_bytes_a_connection() -> None:
+    # Values, gradient and momentum are 12; positions and scratch have the rest.
+    out = run(
+        """
+        def resident(name):
+            with open("/proc/self/status") as f:
+                (line,) = (line for line in f if line.startswith(name))
+            return int(line.split()[1]) * 1024
+
+        before = resident("VmRSS")
+        layer = nn.Linear(8192, 8192, density=0.15, seed=0)
+        opt = optim.SGD(layer.parameters(), lr=0.01, momentum=0.9)
+        x = np.random.default_rng(0).random((64, 8192), dtype=np.float32)
+        for step in range(4):
+            if step == 1:
+                with open("/proc/self/clear_refs", "w") as f:
+                    f.write("5")  # forget the peak of building the layer
+            (layer(x) ** 2).sum().backward()
+            opt.step()
+            opt.zero_grad()
+        # x in two orders, y, its square, three gradients, and the one before the bias
+        activations = 8 * x.nbytes
+        print((resident("VmHWM") - before - activations) / layer.weight.nnz)
+        """
+    )
+    assert 12 < float(out) <= 18

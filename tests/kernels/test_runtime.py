@@ -37,12 +37,28 @@ def test_the_environment_chooses(isa: str) -> None:
     assert done.stdout.strip() == isa, done.stderr
 
 
-def test_an_unknown_isa_is_told_at_import() -> None:
-    done = run("import sparsenn._core", SPARSENN_ISA="avx9000")
+@pytest.mark.parametrize(
+    "product",
+    [
+        "_core.spmm(layout, a[0], a.T)",
+        "_core.activation_backward(0, None, a.T)",
+        "_core.sgd(a, a.copy(), None, 0.1)",
+        "_core.isa()",
+    ],
+)
+def test_an_unknown_isa_is_told_by_the_first_product(product: str) -> None:
+    code = (
+        "import numpy as np; from sparsenn import _core;"
+        "a = np.zeros((1, 1));"
+        "p = np.array([0, 1], np.int32); j = np.array([0], np.int32);"
+        "layout, _ = _core.csr_to_layout((1, 1), p, j, 1, 1);" + product
+    )
+    done = run(code, SPARSENN_ISA="avx9000")
     assert done.returncode != 0
     last = done.stderr.strip().splitlines()[-1]
     assert last.startswith("ValueError: SPARSENN_ISA is 'avx9000'")
     assert all(isa in last for isa in ISAS)
+    assert run(code, SPARSENN_ISA=ISAS[0]).returncode == 0
 
 
 def test_set_isa_refuses_others() -> None:

@@ -282,5 +282,18 @@ def test_methods_whose_topology_never_changes() -> None:
         made = topology.make(method, layer.parameters(), opt, steps_per_epoch=10)
         assert made is None
     assert topology.make("set", layer.parameters(), opt, steps_per_epoch=7, every=None)
-    static = topology.Static(layer.parameters())
-    assert not any(static.step() for _ in range(2000))
+
+
+def test_a_recipe_takes_the_options_that_it_names() -> None:
+    layer = nn.Linear(40, 30, 0.5, seed=0)
+    opt = optim.SGD(layer.parameters())
+    made = topology.make(
+        "set", layer.parameters(), opt, steps_per_epoch=7, seed=4, of_others=1
+    )
+    assert made is not None
+    assert made.seed == 4
+    assert repr(made) == (
+        "TopologyUpdater(1 evolving parameter, drop=sign(of_each=True), allocate=same, "
+        "grow=random(regrow=True), newborn=zero, schedule=Periodic(fraction=0.3, "
+        "every=7, end_step=None, decay='constant'), steps=0, updates=0)"
+    )
