@@ -149,7 +149,7 @@ def test_options_reach_the_run(cli: Cli, small: Path, words: tuple[Any, ...]) ->
 def test_validation_reports_the_best_epoch(
     cli: Cli, small: Path, tmp_path: Path
 ) -> None:
-    words = (*QUICK, "--epochs", 6, "--lr", 0.3, "--val-fraction", 0.3)
+    words = (*QUICK, "--epochs", 6, "--lr", 0.3, "--val-fraction", 0.3, "--seed", 2)
     result = cli("train", small, *words, "--out", "a", "--json").json
     rows = json.loads((tmp_path / "a/history.json").read_text())["epochs"]
     best = max(rows, key=lambda row: row["val_accuracy"])

@@ -23,8 +23,8 @@ from sparsenn.train import (
 def test_learns(blobs: Dataset) -> None:
     run = {**parts(), "topology": None}
     history = fit(run.pop("model"), blobs, **run)
-    assert history.last["test_accuracy"] > 0.95
-    assert history.last["train_accuracy"] > 0.9
+    assert history.last["test_accuracy"] > 0.9
+    assert history.last["train_accuracy"] > 0.85
     assert history["train_loss"][2] < history["train_loss"][0] / 2
 
 
@@ -224,4 +224,4 @@ def test_sparse_input_trains(blobs: Dataset) -> None:
     ).validate()
     run = {**parts(), "topology": None}
     history = fit(run.pop("model"), sparse, **run)
-    assert history.last["test_accuracy"] > 0.95
+    assert history.last["test_accuracy"] > 0.9
