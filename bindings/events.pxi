@@ -126,8 +126,8 @@ cdef object _set_events(Events self, tuple shape, cnp.ndarray p, cnp.ndarray j):
     self.c.features = _int32_data(j)
     cnp.PyArray_CLEARFLAGS(p, cnp.NPY_ARRAY_WRITEABLE)
     cnp.PyArray_CLEARFLAGS(j, cnp.NPY_ARRAY_WRITEABLE)
-    self.start = p
-    self.features = j
+    self.start = p.view()  # cannot be made writeable, its owner being read-only
+    self.features = j.view()
 
 
 cdef int _real_type(object a, str name) except -1:
@@ -192,6 +192,38 @@ def k_winners(x, Py_ssize_t k, boost=None):
     _check_status(status)
     cdef Events events = Events.__new__(Events)
     _set_events(events, (batch, n), start, features)
+    return events
+
+
+def nonzeros(x):
+    """The features of one sample that are not zero, as Events.
+
+    Parameters
+    ----------
+    x : ndarray (1, n)
+        float32 or float64, feature-major memory.
+    """
+    cdef int number = _real_type(x, "x")
+    if x.ndim != 2:
+        raise ValueError(f"x has shape {x.shape}, expected (1, n)")
+    cdef int32_t n = _dimension(x.shape[1], "n")
+    cdef int64_t ldx = 0, count
+    x = _batch_of(x, "x", 1, n, number, _dtype(number), &ldx)
+    cdef cnp.npy_intp size = 2, room = n
+    cdef cnp.ndarray start = cnp.PyArray_EMPTY(1, &size, cnp.NPY_INT32, 0)
+    cdef cnp.ndarray features = cnp.PyArray_EMPTY(1, &room, cnp.NPY_INT32, 0)
+    cdef int32_t *found = _int32_data(features)
+    cdef const void *xp = cnp.PyArray_DATA(x)
+    with nogil:
+        if number == cnp.NPY_FLOAT32:
+            count = snn_nonzeros_f32(n, <const float *>xp, ldx, found)
+        else:
+            count = snn_nonzeros_f64(n, <const double *>xp, ldx, found)
+    _int32_data(start)[0] = 0
+    _int32_data(start)[1] = <int32_t> count
+    cnp.PyArray_CLEARFLAGS(features, cnp.NPY_ARRAY_WRITEABLE)
+    cdef Events events = Events.__new__(Events)
+    _set_events(events, (1, n), start, features[:count])
     return events
 
 
@@ -299,14 +331,14 @@ def event_backward(
     ----------
     index : ColumnIndex
         The connections of W (n_out, n_in) by column; not of a full weight.
-    values : ndarray (nnz,)
-        float32 or float64, in the layout's order.
+    values : ndarray (nnz,) or None
+        In the layout's order, same dtype as dy; None without a gradient for x.
     events : Events
         Of n_in features.
     dy : ndarray (batch, n_out)
-        Same dtype, feature-major memory.
+        float32 or float64, feature-major memory.
     x : ndarray (batch, n_in), optional
-        None: no gradient for values.
+        None: no gradient for values. Same dtype, feature-major memory.
     input_gradient : bool
         False: no gradient for x.
 
@@ -314,14 +346,17 @@ def event_backward(
     -------
     ndarray (batch, n_in) or None, ndarray (nnz,) or None
     """
-    cdef int number = _real_type(values, "values")
+    cdef int number = _real_type(dy, "dy")
     cdef object dtype = _dtype(number)
     cdef const snn_column_index *w = &index.c
     cdef const snn_events *c = &events.c
     cdef int64_t ldx = 0, lddy = 0, batch = c.batch
     _events_of(index, events)
     cdef int64_t nnz = w.start[w.n_cols]
-    values = _reals(values, "values", nnz, number, dtype, "the weight has nnz")
+    if values is not None:
+        values = _reals(values, "values", nnz, number, dtype, "the weight has nnz")
+    elif input_gradient:
+        raise ValueError("the gradient for x needs the values")
     dy = _batch_of(dy, "dy", batch, w.n_rows, number, dtype, &lddy)
     dx = dvalues = None
     if input_gradient:
@@ -329,7 +364,7 @@ def event_backward(
     if x is not None:
         x = _batch_of(x, "x", batch, w.n_cols, number, dtype, &ldx)
         dvalues = _empty_1d(nnz, dtype)
-    cdef const void *v = cnp.PyArray_DATA(values)
+    cdef const void *v = NULL if values is None else cnp.PyArray_DATA(values)
     cdef const void *dyp = cnp.PyArray_DATA(dy)
     cdef const void *xp = NULL if x is None else cnp.PyArray_DATA(x)
     cdef void *dxp = NULL if dx is None else cnp.PyArray_DATA(dx)

@@ -248,6 +248,10 @@ cdef extern from "sparsenn.h" nogil:
     int snn_k_winners_f64(
         int64_t n, int64_t batch, int64_t k, const double *x, int64_t ldx,
         const double *boost, int32_t *features)
+    int64_t snn_nonzeros_f32(
+        int64_t n, const float *x, int64_t ldx, int32_t *features)
+    int64_t snn_nonzeros_f64(
+        int64_t n, const double *x, int64_t ldx, int32_t *features)
     int snn_keep_f32(
         const snn_events *a, const float *x, int64_t ldx, float *y, int64_t ldy)
     int snn_keep_f64(

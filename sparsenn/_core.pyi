@@ -176,6 +176,7 @@ class Events:
     def nbytes(self) -> int: ...
 
 def k_winners(x: Real, k: int, boost: Real | None = None) -> Events: ...
+def nonzeros(x: Real) -> Events: ...
 def keep(events: Events, x: Real) -> Real: ...
 def event_spmm(
     index: ColumnIndex,
@@ -188,7 +189,7 @@ def event_spmm(
 ) -> Real: ...
 def event_backward(
     index: ColumnIndex,
-    values: Real,
+    values: Real | None,
     events: Events,
     dy: Real,
     x: Real | None = None,

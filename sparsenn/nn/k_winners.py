@@ -7,11 +7,13 @@ from typing import Any, ClassVar, final
 import numpy as np
 
 from sparsenn import ops
+from sparsenn._core import Events
 from sparsenn.autograd import Tensor
 from sparsenn.nn.config import layer
 from sparsenn.nn.module import Module
 from sparsenn.ops.k_winners import Competition
 
+MAX_EXPONENT = 60
 _PER: tuple[Competition, ...] = ("sample", "location", "channel")
 
 
@@ -122,7 +124,7 @@ class KWinners(Module):
         k = self.k(units)
         y = ops.k_winners(x, k, boost=self._boost(k / max(units, 1)), per=self.per)
         if self.training and x.shape[0]:
-            self._update_duty_cycle(y.data)
+            self._update_duty_cycle(y)
         return y
 
     def k(self, units: int) -> int:
@@ -140,16 +142,20 @@ class KWinners(Module):
         strength = np.float32(self.strength[0])
         if strength == 0 or self.per == "channel":
             return None
-        # Bounded, so that no factor is zero or infinite however strong it is.
         exponent = (np.float32(target) - self.duty_cycle) * strength
-        return np.exp(np.clip(exponent, -60, 60))
+        if strength > MAX_EXPONENT:  # so that no factor is zero or infinite
+            np.clip(exponent, -MAX_EXPONENT, MAX_EXPONENT, out=exponent)
+        return np.exp(exponent)
 
-    def _update_duty_cycle(self, y: np.ndarray) -> None:
+    def _update_duty_cycle(self, y: Tensor) -> None:
         batch = y.shape[0]
         self.seen += batch
         period = max(batch, min(self.duty_cycle_period, int(self.seen[0])))
-        wins = np.count_nonzero(y > 0, axis=(0, *range(2, y.ndim)))
-        share = wins / np.prod(y.shape[2:])
+        if y.active is not None:
+            share = _wins(y.data, y.active)
+        else:
+            wins = np.count_nonzero(y.data > 0, axis=(0, *range(2, y.ndim)))
+            share = wins / np.prod(y.shape[2:])
         self.duty_cycle[...] = (self.duty_cycle * (period - batch) + share) / period
 
     def config(self) -> dict[str, Any]:
@@ -171,3 +177,11 @@ class KWinners(Module):
         if per not in range(len(_PER)):
             raise ValueError(f"per must be a number below {len(_PER)}, got {per!r}")
         return cls(**config | {"per": _PER[int(per)]})
+
+
+def _wins(y: np.ndarray, events: Events) -> np.ndarray:
+    """How many samples each feature wins with a positive value, by the events alone."""
+    batch, n = events.shape
+    samples = np.repeat(np.arange(batch), np.diff(events.start))
+    positive = y.T.reshape(-1)[events.features.astype(np.intp) * batch + samples] > 0
+    return np.bincount(events.features[positive], minlength=n)

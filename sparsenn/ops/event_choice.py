@@ -1,69 +1,144 @@
 """When the events alone are walked: a pure function of sizes, with measured constants.
 
-A product costs nanoseconds for each connection and a panel of samples, or for each
-event and the connections of its column. Measured on one Zen 4 core with AVX-512 in
-float32, at 4096 x 4096; other instruction sets slow down the panels, whose work is done
-by vectors, and not the events. ``python -m benchmarks k_winners`` measures both and
-says which one was chosen.
+Both ways are given a time in nanoseconds, and the shorter one is taken. Products of
+dense activations cost so much a connection, by the samples of the batch. Events cost so
+much each and for each connection of their column, more where a column's values have to
+be found through an index, and both have costs that do not depend on the events. The
+constants were measured on one core with AVX-512 in float32 at 4096 x 4096; other
+instruction sets slow down the products of dense activations, which are done by vectors,
+and not the events. ``python -m benchmarks k_winners`` measures both ways, and what the
+choice costs.
 """
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
+
 from sparsenn import _core
 from sparsenn.sparse import SparsePattern
 
-# A multiply-add of an event, its column, and the turning of one output feature of a
-# sample; values stored by column and found through an index.
-UPDATE = {True: 0.52, False: 0.75}
-COLUMN = 25.0
-TURN = 0.25
-# One connection: per sample at batch 1, and per sample of a panel of 16.
-VECTOR = 0.45
-PANEL = 0.024
-LEAST = 0.12
-# The backward pass (both gradients), in the same units.
-UPDATE_BACK = {True: 0.60, False: 0.85}
-COPY_BACK = 1.2
-PANEL_BACK = 0.075
-VECTOR_BACK = 1.4
-LEAST_BACK = 0.5
-# Panels by the width of vectors.
-SLOWER = {"x86_64_v4": 1.0, "x86_64_v3": 1.1, "neon": 2.2, "baseline": 2.2}
+
+@dataclass(frozen=True)
+class Costs:
+    """Nanoseconds of one direction (forward, or backward with both gradients).
+
+    Attributes
+    ----------
+    vector : float
+        Of a connection, dense activations, one sample.
+    least, sample : float
+        Of a connection, dense activations: at least, and for each sample.
+    event, update : float
+        Of an event, and of each connection of its column.
+    column : float
+        Of each connection of a column that occurs, for the first time it is fetched.
+    zero : float
+        Of a connection, for the zeros that are written first.
+    turn : float
+        Of an output feature of a sample: from sample order to feature order, or back.
+    """
+
+    vector: float
+    least: float
+    sample: float
+    event: float
+    update: float
+    column: float
+    zero: float
+    turn: float
+
+
+@dataclass(frozen=True)
+class Index:
+    """Nanoseconds that an index of the columns adds.
+
+    Attributes
+    ----------
+    update : float
+        Of each connection of an event.
+    fetch, fetch_megabyte : float
+        Of a connection in a cache line that an event needs: at most, and for each
+        megabyte of values, of which small ones stay in the cache.
+    copy, copy_megabyte : float
+        Of a connection, where the events are so many that values are copied first, and
+        for each megabyte of values, up to ten.
+    """
+
+    update: float
+    fetch: float
+    fetch_megabyte: float
+    copy: float
+    copy_megabyte: float
+
+
+# By whether the values are stored by column.
+FORWARD = {
+    False: Costs(0.45, 1.25, 0.026, 16, 0.46, 0.3, 0, 0.25),
+    True: Costs(0.50, 1.70, 0.042, 16, 0.46, 0.3, 0, 0.25),
+}
+BACKWARD = {
+    False: Costs(1.50, 2.90, 0.078, 14, 0.55, 0.45, 0.16, 0.35),
+    True: Costs(0.50, 2.10, 0.082, 14, 0.55, 0.45, 0.16, 0.35),
+}
+FORWARD_INDEX = Index(0.35, 0.42, 0.045, 0.5, 0.05)
+BACKWARD_INDEX = Index(1.2, 0.6, 0.08, 1.8, 0.2)
+# What a product of dense activations takes, in the time with AVX-512.
+SLOWER = {"x86_64_v4": 1.0, "x86_64_v3": 1.3, "neon": 2.5, "baseline": 2.5}
+# As in src/products/event.c: events of a column, on average, that pay for a copy.
+COPIED = 2
+LINE = 64
 
 
 def forward_by_events(
     pattern: SparsePattern, batch: int, count: int, itemsize: int
 ) -> bool:
     """Whether ``x W^T`` walks `count` events rather than all connections."""
-    n_out, n_in = pattern.shape
-    if pattern.layout is None or not n_in:
-        return False
-    updates = count * (pattern.nnz / n_in)
-    events = updates * UPDATE[pattern.by_column] + count * COLUMN
-    if batch == 1:
-        return events < pattern.nnz * VECTOR
-    events += batch * n_out * TURN
-    return events < pattern.nnz * _panel(batch, LEAST, PANEL, itemsize)
+    by_column = pattern.by_column
+    if by_column and batch == 1:
+        return True  # what a product of dense activations does, without the zeros
+    return _events_win(
+        pattern, batch, count, itemsize, FORWARD[by_column], FORWARD_INDEX
+    )
 
 
 def backward_by_events(
     pattern: SparsePattern, batch: int, count: int, itemsize: int
 ) -> bool:
     """Whether both gradients walk `count` events rather than all connections."""
+    costs = BACKWARD[pattern.by_column]
+    return _events_win(pattern, batch, count, itemsize, costs, BACKWARD_INDEX)
+
+
+def _events_win(
+    pattern: SparsePattern,
+    batch: int,
+    count: int,
+    itemsize: int,
+    costs: Costs,
+    index: Index,
+) -> bool:
     n_out, n_in = pattern.shape
-    if pattern.layout is None or not n_in:
+    nnz = pattern.nnz
+    if pattern.layout is None or not nnz or not batch:
         return False
-    updates = count * (pattern.nnz / n_in)
-    events = updates * UPDATE_BACK[pattern.by_column] + count * COLUMN
-    if not pattern.by_column and count >= 2 * n_in:
-        events += pattern.nnz * COPY_BACK
     if batch == 1:
-        return events < pattern.nnz * VECTOR_BACK
-    events += batch * n_out * TURN
-    return events < pattern.nnz * _panel(batch, LEAST_BACK, PANEL_BACK, itemsize)
-
-
-def _panel(batch: int, least: float, each: float, itemsize: int) -> float:
-    """Nanoseconds of a connection in products of dense activations."""
-    slower = SLOWER.get(_core.isa(), 1.0) * (itemsize / 4)
-    return least + each * batch * slower
+        dense = nnz * costs.vector
+        occurring = count / n_in
+    else:
+        slower = SLOWER.get(_core.isa(), 1.0) * itemsize / 4
+        dense = nnz * max(costs.least, costs.sample * batch * slower)
+        occurring = 1 - math.exp(-count / n_in)  # as if drawn at random
+    updates = count * (nnz / n_in)
+    events = count * costs.event + updates * costs.update + nnz * costs.zero
+    if batch > 1:
+        events += batch * n_out * costs.turn + nnz * occurring * costs.column
+    if not pattern.by_column:
+        megabytes = nnz * itemsize / 2**20
+        if count >= COPIED * n_in:
+            events += nnz * (index.copy + index.copy_megabyte * min(megabytes, 10))
+        else:
+            lines = 1 - (1 - occurring) ** (LINE // itemsize)
+            fetch = min(index.fetch, index.fetch_megabyte * megabytes)
+            events += nnz * lines * fetch + updates * index.update
+    return events < dense

@@ -67,7 +67,7 @@ def _vjp(
     ):
         dx, dvalues = _core.event_backward(
             pattern.column_index(),
-            values.data,
+            values.data if needs[1] else None,
             events,
             as_order(g.data, True),
             as_order(x.data, True) if needs[0] else None,

@@ -167,6 +167,10 @@ def _linear(
     activation: int,
     factors: Factors | None,
 ) -> np.ndarray:
+    if pattern.by_column and len(x) == 1:
+        x = as_order(x, True)  # column by column anyway: those of zeros are left out
+        index, events = pattern.column_index(), _core.nonzeros(x)
+        return _core.event_spmm(index, values, events, x, bias, activation)
     if pattern.layout is None or pattern.by_column:
         y = _spmm(values, x, pattern=pattern)
         y += bias

@@ -343,6 +343,10 @@ typedef struct snn_events {
      * boost may be NULL. */                                                               \
     int snn_k_winners_##suffix(int64_t n, int64_t batch, int64_t k, const real *x,         \
                                int64_t ldx, const real *boost, int32_t *features);         \
+    /* The features of one sample that are not zero (NaN is not), ascending; returns how     \
+     * many. features has room for n. */                                                   \
+    int64_t snn_nonzeros_##suffix(int64_t n, const real *x, int64_t ldx,                   \
+                                  int32_t *features);                                      \
     /* y = x at the events, 0 elsewhere */                                                 \
     int snn_keep_##suffix(const snn_events *a, const real *x, int64_t ldx, real *y,        \
                           int64_t ldy);                                                    \
@@ -351,7 +355,7 @@ typedef struct snn_events {
                                 const real *values, const real *bias, int activation,      \
                                 const real *x, int64_t ldx, real *y, int64_t ldy);         \
     /* dx = W^T dy at the events, 0 elsewhere; dvalues[k] = sum_b dy[row(k), b] x[col(k), b]\
-     * over the events; dx, or x and dvalues, may be NULL. w is not full. */               \
+     * over the events; dx and values, or x and dvalues, may be NULL. w is not full. */    \
     int snn_event_backward_##suffix(const snn_column_index *w, const snn_events *a,        \
                                     const real *values, const real *dy, int64_t lddy,      \
                                     const real *x, int64_t ldx, real *dx, int64_t lddx,    \

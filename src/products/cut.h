@@ -3,6 +3,7 @@
 #define SNN_CUT_H
 
 #include <stddef.h>
+#include <string.h>
 
 #include "../kernels/kernels.h"
 #include "../threads.h"
@@ -124,6 +125,17 @@ static inline int threads_for(const snn_layout *w, int64_t batch)
 static inline size_t aligned_bytes(int64_t n)
 {
     return ((size_t)n * sizeof(real) + 63) / 64 * 64;
+}
+
+/* Features begin .. end of activations: zeros. */
+static inline void zero_features(int64_t begin, int64_t end, int64_t batch, real *x,
+                                 int64_t ldx)
+{
+    if (ldx == batch)
+        memset(x + begin * ldx, 0, (size_t)((end - begin) * batch) * sizeof(real));
+    else
+        for (int64_t j = begin; j < end; j++)
+            memset(x + j * ldx, 0, (size_t)batch * sizeof(real));
 }
 
 /* From one sample to the next where features are contiguous: never a power of two, which

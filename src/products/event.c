@@ -268,8 +268,7 @@ static void backward_columns(const job *j, int64_t begin, int64_t end, real *res
 {
     const snn_column_index *w = j->w;
     if (j->dx)
-        for (int64_t c = begin; c < end; c++)
-            memset(j->dx + c * j->lddx, 0, (size_t)j->a->batch * sizeof(real));
+        zero_features(begin, end, j->a->batch, j->dx, j->lddx);
     if (j->copy) {
         backward_copied(j, begin, end, room);
         return;

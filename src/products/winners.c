@@ -1,7 +1,5 @@
 /* Which activations of a batch win, and what they leave. A unit owns some samples: they
  * are transposed, so that each sample's features lie together, and then selected from. */
-#include <string.h>
-
 #include "cut.h"
 
 enum { SAMPLES = 16 }; /* of a unit: a cache line of each feature in single precision */
@@ -65,12 +63,21 @@ int SNN_REAL(snn_k_winners)(int64_t n, int64_t batch, int64_t k, const real *x, 
 
 int SNN_REAL(snn_keep)(const snn_events *a, const real *x, int64_t ldx, real *y, int64_t ldy)
 {
-    for (int64_t j = 0; j < a->n_features; j++)
-        memset(y + j * ldy, 0, (size_t)a->batch * sizeof(real));
+    zero_features(0, a->n_features, a->batch, y, ldy);
     for (int64_t b = 0; b < a->batch; b++)
         for (int64_t i = a->start[b]; i < a->start[b + 1]; i++) {
             const int64_t j = a->features[i];
             y[j * ldy + b] = x[j * ldx + b];
         }
     return SNN_OK;
+}
+
+int64_t SNN_REAL(snn_nonzeros)(int64_t n, const real *x, int64_t ldx, int32_t *features)
+{
+    int64_t count = 0;
+    for (int64_t j = 0; j < n; j++) {
+        features[count] = (int32_t)j; /* stays if it is one: no branch to mispredict */
+        count += x[j * ldx] != 0;
+    }
+    return count;
 }

@@ -27,7 +27,8 @@ int main(void)
             wrong++;
         }
         const int here = selftest_products_f32(isa) + selftest_products_f64(isa) +
-                         selftest_elementwise_f32(isa) + selftest_elementwise_f64(isa);
+                         selftest_elementwise_f32(isa) + selftest_elementwise_f64(isa) +
+                         selftest_events_f32() + selftest_events_f64();
         printf("%-10s %s\n", isa, here ? "WRONG" : "ok");
         wrong += here;
     }

@@ -15,6 +15,8 @@ int selftest_products_f32(const char *isa);
 int selftest_products_f64(const char *isa);
 int selftest_elementwise_f32(const char *isa);
 int selftest_elementwise_f64(const char *isa);
+int selftest_events_f32(void);
+int selftest_events_f64(void);
 int selftest_sparse_input_f32(void);
 int selftest_sparse_input_f64(void);
 

@@ -196,7 +196,7 @@ def test_backward(isa: str, dtype: DTypeLike, p: Problem) -> None:
     with running(isa):
         dx, dvalues = _core.event_backward(index, values, p.events, dy, x)
         only_dx, nothing = _core.event_backward(index, values, p.events, dy)
-        none, only_dvalues = _core.event_backward(index, values, p.events, dy, x, False)
+        none, only_dvalues = _core.event_backward(index, None, p.events, dy, x, False)
     assert nothing is None
     assert none is None
     assert same_bits(dx, only_dx)
@@ -236,6 +236,21 @@ def test_same_bits_for_any_number_of_threads_and_storage(
         assert all(same_bits(a, b) for a, b in zip(found[0], other, strict=True))
 
 
+@pytest.mark.parametrize("dtype", REALS)
+def test_nonzeros_of_a_sample(dtype: DTypeLike) -> None:
+    x = np.array([[0, -0.0, 1, np.nan, 0, -np.inf, 5e-324, 0]], dtype)
+    want = np.nonzero(x)[1]
+    for given_ in (x, feature_major(x, 2), np.zeros((1, 0), dtype)):
+        events = _core.nonzeros(given_)
+        assert events.shape == given_.shape
+        assert np.array_equal(events.features, want if given_.size else [])
+        assert events.count == len(events.features)
+    with pytest.raises(ValueError, match="there are 1 samples"):
+        _core.nonzeros(np.zeros((2, 3), dtype, "F"))
+    with pytest.raises(ValueError, match=r"expected \(1, n\)"):
+        _core.nonzeros(np.zeros(3, dtype))
+
+
 def test_the_result_can_be_written_into_an_array() -> None:
     p = problem((30, 20), 0.3, 4, 0.3, True, gap=1)
     values, x, dy, bias = p.arrays(np.float32)
@@ -261,6 +276,18 @@ def test_keep_and_pickle() -> None:
     assert np.array_equal(again.features, p.events.features)
     assert again.nbytes == 4 * (5 + p.events.count)
     assert "count=" in repr(again)
+
+
+def test_events_cannot_be_changed() -> None:
+    x = np.eye(5, dtype=np.float32, order="F")
+    start, features = np.array([0, 1], np.int32), np.array([2], np.int32)
+    made = _core.Events((1, 5), start, features)
+    start[1], features[0] = 7, 9
+    assert made.count == 1
+    for events in (made, _core.k_winners(x, 2), _core.nonzeros(x[:1])):
+        for array in (events.start, events.features):
+            with pytest.raises(ValueError, match="cannot set WRITEABLE"):
+                array.flags.writeable = True
 
 
 @pytest.mark.parametrize(
@@ -308,6 +335,8 @@ def test_bad_arguments_are_refused() -> None:
     ):
         with pytest.raises(ValueError, match=message):
             _core.event_backward(*arguments)
+    with pytest.raises(ValueError, match="needs the values"):
+        _core.event_backward(index, None, e, dy, x)
     for k in (-1, 6):
         with pytest.raises(ValueError, match=r"there are 0\.\.5 features"):
             _core.k_winners(x, k)

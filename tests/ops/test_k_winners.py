@@ -194,6 +194,25 @@ def test_the_gradient_of_the_winners_is_zero_elsewhere_on_every_path() -> None:
         assert g.data[h.data != 0].any()
 
 
+@pytest.mark.parametrize("batch", [1, 6])
+@pytest.mark.parametrize("wanted", [(True, False, True), (False, True, False)])
+def test_gradients_that_nobody_wants_are_left_out(batch: int, wanted: tuple) -> None:
+    rng = np.random.default_rng(0)
+    layer = nn.Linear(300, 200, 0.1, seed=0, sparse_input=True)
+    x = Tensor(rng.random((batch, 300), np.float32), requires_grad=True)
+    g = rng.standard_normal((batch, 200)).astype(np.float32)
+    whole = (layer.weight.values, x, layer.bias)
+    layer(ops.k_winners(x, 5)).backward(g)
+    want = [t.grad.data for t in whole]
+    for t, needed in zip(whole, wanted, strict=True):
+        t.grad = None
+        t.requires_grad = needed
+    layer(ops.k_winners(x, 5)).backward(g)
+    for t, needed, gradient in zip(whole, wanted, want, strict=True):
+        assert (t.grad is not None) == needed
+        assert not needed or np.array_equal(t.grad.data, gradient)
+
+
 def test_the_choice_is_made_by_sizes_alone() -> None:
     rows = SparsePattern.random((512, 512), 13_107, seed=0)
     stored = rows.stored_by_column()
@@ -231,3 +250,21 @@ def test_factors_hold_what_counts() -> None:
     ((dy, x),) = layer.weight.factors
     on = ops.OuterSum([(dy, x)]).on(layer.weight.pattern)
     np.testing.assert_allclose(on, layer.weight.grad.data, atol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_zeros_of_one_sample_are_left_out_of_columns(dtype: type) -> None:
+    rng = np.random.default_rng(0)
+    layer = nn.Linear(80, 60, 0.2, seed=0, dtype=dtype, sparse_input=True)
+    layer.bias.data[...] = rng.standard_normal(60)
+    w = layer.weight.to_scipy().toarray().astype(np.float64)
+    x = Tensor(np.maximum(rng.standard_normal((1, 80)), 0).astype(dtype))
+    x.requires_grad = True
+    y = layer.forward(x, activation="relu")
+    want = np.maximum(x.data @ w.T + layer.bias.data, 0)
+    np.testing.assert_allclose(y.data, want, atol=100 * np.finfo(dtype).eps)
+    g = rng.standard_normal((1, 60)).astype(dtype)
+    y.backward(g)  # the gradient reaches the zeros too
+    want = (g * (y.data > 0)) @ w
+    np.testing.assert_allclose(x.grad.data, want, atol=100 * np.finfo(dtype).eps)
+    assert x.grad.data[x.data == 0].any()
