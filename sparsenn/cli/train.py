@@ -211,7 +211,7 @@ def _train(
     settings = config.settings
     began = time.perf_counter()
     inputs = InputConnections()
-    callbacks: list[train.Callback] = [inputs]
+    callbacks: list[train.Callback] = [inputs, train.Boosting()]
     best = None
     if settings["val_fraction"]:
         best = train.EarlyStopping("val_accuracy", patience=None, restore_best=True)

@@ -74,14 +74,14 @@ class Index:
 
 # By whether the values are stored by column.
 FORWARD = {
-    False: Costs(0.50, 1.25, 0.0275, 16, 0.46, 0.45, 0, 0.25),
+    False: Costs(0.50, 1.25, 0.0275, 16, 0.46, 0.35, 0, 0.25),
     True: Costs(0.50, 1.70, 0.042, 16, 0.46, 0.3, 0, 0.25),
 }
 BACKWARD = {
     False: Costs(1.50, 3.10, 0.078, 14, 0.55, 0.45, 0.16, 0.35),
     True: Costs(0.50, 2.10, 0.082, 14, 0.55, 0.45, 0.16, 0.35),
 }
-FORWARD_INDEX = Index(0.4, 0.34, 0.045, 0.5, 0.05)
+FORWARD_INDEX = Index(0.3, 0.34, 0.045, 0.5, 0.05)
 BACKWARD_INDEX = Index(1.0, 0.6, 0.08, 1.8, 0.2)
 # What a product of dense activations takes, in the time with AVX-512.
 SLOWER = {"x86_64_v4": 1.0, "x86_64_v3": 1.3, "neon": 2.5, "baseline": 2.5}

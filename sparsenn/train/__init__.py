@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sparsenn.train.boosting import Boosting
 from sparsenn.train.callbacks import Callback, LambdaCallback, TerminateOnNaN
 from sparsenn.train.checkpoint import (
     Checkpoint,
@@ -20,6 +21,7 @@ from sparsenn.train.state import State
 from sparsenn.train.stopping import EarlyStopping
 
 __all__ = [
+    "Boosting",
     "CSVLogger",
     "Callback",
     "Checkpoint",

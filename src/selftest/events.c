@@ -181,8 +181,8 @@ static int check_winners(int32_t batch, int32_t n, int32_t k, uint32_t distinct)
 
 int SNN_REAL(selftest_events)(void)
 {
-    static const int32_t shapes[][2] = {{0, 5}, {5, 1}, {1, 1}, {33, 40}, {130, 70}};
-    static const int32_t batches[] = {0, 1, 2, 16, 33, 70};
+    static const int32_t shapes[][2] = {{0, 5}, {5, 1}, {1, 1}, {33, 40}, {90, 21}};
+    static const int32_t batches[] = {0, 1, 2, 17, 66};
     int wrong = 0, flip = 0;
     for (size_t s = 0; s < sizeof shapes / sizeof shapes[0]; s++)
         for (size_t b = 0; b < sizeof batches / sizeof batches[0]; b++)
@@ -192,11 +192,11 @@ int SNN_REAL(selftest_events)(void)
                     wrong += check(batches[b], shapes[s][0], shapes[s][1], bytes, indexed,
                                    flip++ & 2);
                 }
-    static const int32_t sizes[] = {1, 2, 15, 16, 17, 33, 100};
+    static const int32_t sizes[] = {1, 2, 16, 17, 33, 70};
     for (size_t s = 0; s < sizeof sizes / sizeof sizes[0]; s++)
         for (uint32_t distinct = 0; distinct < 4; distinct++)
-            for (int32_t k = 0; k <= sizes[s]; k += 1 + sizes[s] / 7)
-                wrong += check_winners(1 + (int32_t)selftest_below(20), sizes[s], k, distinct);
+            for (int32_t k = 0; k <= sizes[s]; k += 1 + sizes[s] / 5)
+                wrong += check_winners(1 + (int32_t)selftest_below(17), sizes[s], k, distinct);
     snn_set_num_threads(0);
     return wrong;
 }

@@ -185,3 +185,29 @@ def test_training_with_momentum_takes_18_bytes_a_connection() -> None:
         """
     )
     assert 12 < float(out) <= 18
+
+
+def test_winners_of_half_a_million_neurons_train_and_evolve() -> None:
+    # Four samples' activations and gradients are 8 MB each.
+    run(
+        """
+        n = 500_000
+        model = nn.Sequential(
+            nn.Linear(n, n, nnz=n, seed=0),
+            nn.KWinners(n, 0.001),
+            nn.Linear(n, n, nnz=n, seed=1, sparse_input=True),
+            nn.KWinners(n, 0.001),
+            nn.Linear(n, 10, nnz=n, seed=2),
+        )
+        opt = optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+        topo = topology.SET(model.parameters(), opt, drop_fraction=0.3)
+        x = np.random.default_rng(0).random((4, n), np.float32)
+        limit(400)
+        for _ in range(2):
+            (model(x) ** 2).sum().backward()
+            topo.update(0.3)
+            opt.step()
+            opt.zero_grad()
+        assert model[1].duty_cycle.any()
+        """
+    )

@@ -24,9 +24,11 @@ def network(seed: int = 3, dtype: Any = "float32") -> nn.Sequential:
 
 
 def parts(kind: str = "sgd", every: int = 4, epochs: int = 3) -> dict[str, Any]:
-    """Model, optimiser, schedule and topology of one run."""
+    """Model, optimiser, schedule and topology of one run; by kind also k-winners."""
     model = network()
-    if kind == "sgd":
+    if kind == "winners":
+        model.layers[5] = nn.KWinners(16, 0.4, duty_cycle_period=100)
+    if kind in ("sgd", "winners"):
         optimizer: Any = optim.SGD(model.parameters(), lr=0.05, momentum=0.9)
     elif kind == "adam":
         optimizer = optim.Adam(model.parameters(), lr=0.01)

@@ -15,6 +15,7 @@ from train.runs import parts
 from sparsenn.data import Dataset
 from sparsenn.export.model import model_arrays
 from sparsenn.train import (
+    Boosting,
     Callback,
     CSVLogger,
     EarlyStopping,
@@ -164,3 +165,11 @@ def test_progress_draws_a_bar_on_a_terminal(blobs: Dataset) -> None:
     assert "epoch 1/3" in text and "/8" in text
     done = [line for line in text.replace("\r", "\n").splitlines() if "loss" in line]
     assert [line.split()[1] for line in done] == ["1/3", "2/3", "3/3"]
+
+
+def test_boosting_fades_with_the_epochs(blobs: Dataset) -> None:
+    run = parts("winners")
+    model = run.pop("model")
+    fit(model, blobs, callbacks=[Boosting()], **run)
+    assert model[5].strength[0] == pytest.approx(0.9**3)
+    assert model[5].duty_cycle.any()

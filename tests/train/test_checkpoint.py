@@ -77,7 +77,7 @@ def cut_and_resume(
     )
 
 
-@pytest.mark.parametrize("kind", ["sgd", "adam", "adamw"])
+@pytest.mark.parametrize("kind", ["sgd", "adam", "adamw", "winners"])
 def test_resumes_bit_for_bit(blobs: Dataset, tmp_path: Path, kind: str) -> None:
     whole = trained(blobs, tmp_path / "whole.safetensors", kind)
     assert cut_and_resume(blobs, tmp_path, kind, [13], every=None) == whole
