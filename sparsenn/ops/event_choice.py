@@ -33,6 +33,9 @@ class Costs:
         Of an event, and of each connection of its column.
     column : float
         Of each connection of a column that occurs, for the first time it is fetched.
+    spill : float
+        Of a connection of an event, where a sample has few of them in a block of
+        columns: its sums have to come from the second cache for each block.
     zero : float
         Of a connection, for the zeros that are written first.
     turn : float
@@ -45,6 +48,7 @@ class Costs:
     event: float
     update: float
     column: float
+    spill: float
     zero: float
     turn: float
 
@@ -74,19 +78,22 @@ class Index:
 
 # By whether the values are stored by column.
 FORWARD = {
-    False: Costs(0.50, 1.25, 0.0275, 16, 0.46, 0.35, 0, 0.25),
-    True: Costs(0.50, 1.70, 0.042, 16, 0.46, 0.3, 0, 0.25),
+    False: Costs(0.45, 1.6, 0.0285, 10, 0.46, 0.25, 0.40, 0, 0.25),
+    True: Costs(0.50, 1.70, 0.045, 10, 0.46, 0.20, 0.15, 0, 0.25),
 }
 BACKWARD = {
-    False: Costs(1.50, 3.10, 0.078, 14, 0.55, 0.45, 0.16, 0.35),
-    True: Costs(0.50, 2.10, 0.082, 14, 0.55, 0.45, 0.16, 0.35),
+    False: Costs(1.40, 3.10, 0.084, 14, 0.55, 0.45, 0, 0.16, 0.35),
+    True: Costs(0.50, 2.00, 0.082, 10, 0.50, 0.45, 0, 0.16, 0.35),
 }
-FORWARD_INDEX = Index(0.3, 0.34, 0.045, 0.5, 0.05)
-BACKWARD_INDEX = Index(1.0, 0.6, 0.08, 1.8, 0.2)
+FORWARD_INDEX = Index(0.1, 0.34, 0.045, 0.5, 0.05)
+BACKWARD_INDEX = Index(0.65, 0.6, 0.08, 1.8, 0.2)
 # What a product of dense activations takes, in the time with AVX-512.
 SLOWER = {"x86_64_v4": 1.0, "x86_64_v3": 1.3, "neon": 2.5, "baseline": 2.5}
-# As in src/products/event.c: events of a column, on average, that pay for a copy.
+# As in src/products/event.c: events of a column, on average, that pay for a copy, and
+# the samples that share it.
 COPIED = 2
+SAMPLES = 64
+BLOCK = 65_536  # connections of a block, about
 LINE = 64
 
 
@@ -98,7 +105,7 @@ def forward_by_events(
     if by_column and batch == 1:
         return True  # what a product of dense activations does, without the zeros
     return _events_win(
-        pattern, batch, count, itemsize, FORWARD[by_column], FORWARD_INDEX
+        pattern, batch, count, itemsize, FORWARD[by_column], FORWARD_INDEX, True
     )
 
 
@@ -107,7 +114,7 @@ def backward_by_events(
 ) -> bool:
     """Whether both gradients walk `count` events rather than all connections."""
     costs = BACKWARD[pattern.by_column]
-    return _events_win(pattern, batch, count, itemsize, costs, BACKWARD_INDEX)
+    return _events_win(pattern, batch, count, itemsize, costs, BACKWARD_INDEX, False)
 
 
 def _events_win(
@@ -117,6 +124,7 @@ def _events_win(
     itemsize: int,
     costs: Costs,
     index: Index,
+    forward: bool,
 ) -> bool:
     n_out, n_in = pattern.shape
     nnz = pattern.nnz
@@ -129,13 +137,16 @@ def _events_win(
         slower = SLOWER.get(_core.isa(), 1.0) * itemsize / 4
         dense = nnz * max(costs.least, costs.sample * batch * slower)
         occurring = 1 - math.exp(-count / n_in)  # as if drawn at random
+    units = -(-batch // SAMPLES) if forward else 1
     updates = count * (nnz / n_in)
     events = count * costs.event + updates * costs.update + nnz * costs.zero
     if batch > 1:
         events += batch * n_out * costs.turn + nnz * occurring * costs.column
+        fetched = batch * n_out * (nnz / BLOCK)
+        events += min(updates, fetched) * costs.spill
     if not pattern.by_column:
         megabytes = nnz * itemsize / 2**20
-        if count >= COPIED * n_in:
+        if count >= COPIED * n_in * units:
             events += nnz * (index.copy + index.copy_megabyte * min(megabytes, 10))
         else:
             lines = 1 - (1 - occurring) ** (LINE // itemsize)

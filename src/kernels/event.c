@@ -5,7 +5,10 @@
  * additions can be under way at once. */
 #include "kernels_decl.h"
 
-enum { AHEAD = 4 }; /* cache lines of the next column that are asked for */
+enum {
+    AHEAD = 4, /* cache lines of the next column that are asked for */
+    SOON = 8   /* events ahead whose activation is: samples of one feature lie together */
+};
 
 #define ENTRIES SNN_REAL(snn_entries)
 
@@ -94,6 +97,8 @@ INLINE void add_columns(const int row_bytes, const int indexed, const ENTRIES *w
         const int64_t j = features[i];
         if (i + 1 < n)
             announce(w, indexed, features[i + 1]);
+        if (i + SOON < n)
+            __builtin_prefetch(x + features[i + SOON] * ldx);
         int64_t e = w->start[j], end = w->start[j + 1];
         if (!whole) {
             e = lower(w, e, end, w->row_begin);
