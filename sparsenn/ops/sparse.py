@@ -8,7 +8,7 @@ With S the pattern of W and batch-first activations::
 
 Each one's derivatives are the other two, so derivatives of any order exist. Where
 nothing records, the backward pass calls one fused kernel instead; the bits are the
-same. A full pattern goes to BLAS.
+same. A full pattern goes to BLAS unless it is narrow.
 """
 
 from __future__ import annotations
@@ -41,28 +41,31 @@ def _dense(values: np.ndarray, pattern: SparsePattern) -> np.ndarray:
 
 
 def _spmm(values: np.ndarray, x: np.ndarray, *, pattern: SparsePattern) -> np.ndarray:
-    if pattern.layout is None:
+    layout = pattern.kernel_layout
+    if layout is None:
         return matmul(x, _dense(values, pattern).T)
     if pattern.by_column:  # the layout is that of the transpose
-        return _core.spmm_t(pattern.layout, values, as_order(x, True))
-    return _core.spmm(pattern.layout, values, as_order(x, True))
+        return _core.spmm_t(layout, values, as_order(x, True))
+    return _core.spmm(layout, values, as_order(x, True))
 
 
 def _spmm_t(values: np.ndarray, y: np.ndarray, *, pattern: SparsePattern) -> np.ndarray:
-    if pattern.layout is None:
+    layout = pattern.kernel_layout
+    if layout is None:
         return matmul(y, _dense(values, pattern))
     if pattern.by_column:
-        return _core.spmm(pattern.layout, values, as_order(y, True))
-    return _core.spmm_t(pattern.layout, values, as_order(y, True))
+        return _core.spmm(layout, values, as_order(y, True))
+    return _core.spmm_t(layout, values, as_order(y, True))
 
 
 def _sddmm(a: np.ndarray, b: np.ndarray, *, pattern: SparsePattern) -> np.ndarray:
-    if pattern.layout is None:
+    layout = pattern.kernel_layout
+    if layout is None:
         return matmul(a.T, b, activation=False).reshape(-1)
     a, b = as_order(a, True), as_order(b, True)
     if pattern.by_column:
         a, b = b, a
-    return _core.sddmm(pattern.layout, a, b)
+    return _core.sddmm(layout, a, b)
 
 
 def linear_backward(
@@ -75,7 +78,7 @@ def linear_backward(
     """Gradients of ``spmm(values, x)`` for the values and for x."""
     if not is_recording():
         dy = g.data
-        fused = None if pattern.by_column else pattern.layout
+        fused = None if pattern.by_column else pattern.kernel_layout
         if fused is not None and needs[0] and needs[1]:
             dx, dvalues = _core.spmm_backward(
                 fused, values.data, as_order(dy, True), as_order(x.data, True)
@@ -95,11 +98,12 @@ def linear_backward(
 
 
 def _samples(kind: str, rng: np.random.Generator) -> Iterator[Sample]:
-    """Inputs of a product: on a sparse, a nearly empty and a full pattern."""
+    """Inputs of a product: on a sparse, a nearly empty and two full patterns."""
     for mask in (
         rng.random((5, 7)) < 0.4,
         rng.random((3, 9)) < 0.1,
         np.ones((2, 3), bool),
+        np.ones((17, 18), bool),  # too wide for our kernels
     ):
         pattern = SparsePattern.from_mask(mask)
         n_out, n_in = mask.shape
@@ -171,11 +175,12 @@ def _linear(
         x = as_order(x, True)  # column by column anyway: those of zeros are left out
         index, events = pattern.column_index(), _core.nonzeros(x)
         return _core.event_spmm(index, values, events, x, bias, activation)
-    if pattern.layout is None or pattern.by_column:
+    layout = pattern.kernel_layout
+    if layout is None or pattern.by_column:
         y = _spmm(values, x, pattern=pattern)
         y += bias
         return np.maximum(y, 0, out=y) if activation == RELU else y
-    return _core.spmm(pattern.layout, values, as_order(x, True), bias, activation)
+    return _core.spmm(layout, values, as_order(x, True), bias, activation)
 
 
 def _linear_vjp(

@@ -38,7 +38,7 @@ def linear_unrecorded(
     ):
         return None
     pattern = weight.pattern
-    layout = pattern.layout
+    layout = pattern.kernel_layout
     if layout is None or pattern.by_column:
         return None
     data, dtype = x._data, values._data.dtype

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["choose_block_width", "choose_index_bytes"]
+__all__ = ["choose_block_width", "choose_index_bytes", "is_narrow"]
 
 # A segment (one row in one block) costs four bytes of row pointer, so this many
 # nonzeros in it keep row pointers to half a byte a connection.
@@ -13,6 +13,9 @@ _NARROWEST = 64
 # batch leaves a row's nonzeros little work each, so that starting rows is what costs;
 # against it stand the activations, which should fit a second-level cache.
 _FORWARD = ((16, 8192), (32, 512))
+# A full matrix with a side up to this is faster in our kernels than in BLAS, which packs
+# it for every product: 10 x 1000 at batch 128 takes 0.5 of the time in all.
+_NARROW = 16
 
 
 def choose_block_width(
@@ -55,3 +58,8 @@ def choose_index_bytes(block_width: int) -> int:
     if block_width <= 1 << 8:
         return 1
     return 2 if block_width <= 1 << 16 else 4
+
+
+def is_narrow(shape: tuple[int, int]) -> bool:
+    """Whether a full matrix goes through our kernels and not through BLAS."""
+    return min(shape) <= _NARROW

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from sparsenn import _core
 from sparsenn.random import Purpose, Stream, as_seed
 from sparsenn.sparse.allocation import erdos_renyi_nnz
-from sparsenn.sparse.layout import choose_block_width, choose_index_bytes
+from sparsenn.sparse.layout import choose_block_width, choose_index_bytes, is_narrow
 
 if TYPE_CHECKING:
     from sparsenn.sparse.change import TopologyChange
@@ -72,6 +72,7 @@ class SparsePattern:
         "_by_column",
         "_index",
         "_layout",
+        "_narrow",
         "_nnz",
         "_shape",
     )
@@ -79,6 +80,7 @@ class SparsePattern:
     _shape: tuple[int, int]
     _nnz: int
     _layout: _core.Layout | None
+    _narrow: _core.Layout | None
     _by_column: bool
     _batch: int | None
     _index: _core.ColumnIndex | None
@@ -135,6 +137,7 @@ class SparsePattern:
         object.__setattr__(self, "_shape", shape)
         object.__setattr__(self, "_nnz", nnz)
         object.__setattr__(self, "_layout", layout)
+        object.__setattr__(self, "_narrow", None)
         object.__setattr__(self, "_by_column", by_column)
         object.__setattr__(self, "_batch", batch)
         object.__setattr__(self, "_index", None)
@@ -276,6 +279,23 @@ class SparsePattern:
         return self._layout
 
     @property
+    def kernel_layout(self) -> _core.Layout | None:
+        """What our kernels multiply by; None if products go to BLAS.
+
+        The layout; of a full pattern with few rows or columns, made at the first call,
+        its rows in one block, because BLAS is slow on a narrow matrix.
+        """
+        if self._layout is not None or not is_narrow(self._shape):
+            return self._layout
+        if self._narrow is None and self._nnz:
+            n_cols = self._shape[1]
+            narrow, _ = _core.csr_to_layout(
+                self._shape, *self.csr(), n_cols, choose_index_bytes(n_cols)
+            )
+            object.__setattr__(self, "_narrow", narrow)
+        return self._narrow
+
+    @property
     def by_column(self) -> bool:
         """True if the slots are ordered by column and then row."""
         return self._by_column
@@ -290,9 +310,9 @@ class SparsePattern:
 
     @property
     def nbytes(self) -> int:
-        """Bytes that the positions take, the column index included; 0 if full."""
-        index = 0 if self._index is None else self._index.nbytes
-        return index + (0 if self._layout is None else self._layout.nbytes)
+        """Bytes that the positions take, and what products have added to them."""
+        parts = self._layout, self._index, self._narrow
+        return sum(part.nbytes for part in parts if part is not None)
 
     def column_index(self) -> _core.ColumnIndex:
         """Where each column's connections are, for sparse batches.
