@@ -8,6 +8,8 @@
 
 #include <string.h>
 
+static const double DENSE = 0.5;
+
 typedef struct job {
     const kernels *k;
     const snn_layout *w;
@@ -111,8 +113,10 @@ int SNN_REAL(snn_spmm_backward)(const snn_layout *w, const snn_column_order *ord
     const int threads = threads_for(w, 2 * batch);
     if (!k)
         return SNN_BAD_ARGUMENT;
-    /* Too few blocks to go round: apart, the products cut finer and give the same bits. */
-    if (batch == 0 || w->nnz == 0 || (batch > 1 && w->n_blocks < threads)) {
+    /* Too few blocks to go round, or so many entries in a row that its dot products are
+     * faster by rows: apart, the products give the same bits. */
+    const int dense = (double)w->nnz > DENSE * (double)w->n_rows * (double)w->n_cols;
+    if (batch == 0 || w->nnz == 0 || (batch > 1 && (dense || w->n_blocks < threads))) {
         const int status =
             SNN_REAL(snn_spmm_t)(w, order, batch, values, dy, lddy, dx, lddx);
         if (status != SNN_OK)
