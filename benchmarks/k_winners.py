@@ -102,15 +102,20 @@ class Problem:
             e, x = next(turn)
             _core.event_backward(self.index, self.values, e, self.dy, x)
 
+        def everything() -> None:
+            x = next(turn)[1]
+            if len(x) == 1:  # the layer leaves out the zeros of one sample by itself
+                sparse.spmm_.forward(self.values, x, pattern=self.pattern)
+            else:
+                sparse.linear_.forward(self.values, x, self.bias, **static)
+
         def all_back() -> None:
             x = wrap(next(turn)[1])
             sparse.linear_backward(values, dy, x, (True, True), self.pattern)
 
         return {
             "events": events,
-            "all": lambda: sparse.linear_.forward(
-                self.values, next(turn)[1], self.bias, **static
-            ),
+            "all": everything,
             "events_back": events_back,
             "all_back": all_back,
             "winners": lambda: _core.k_winners(next(raw), self.k),
