@@ -33,7 +33,7 @@ HEADINGS = {
     "blas": "times as fast as dense BLAS",
 }
 SHARES = "0.2,0.1,0.05,0.02"
-TURN = 4e-3  # seconds that a run takes in each round, about: short ones are repeated
+TURN = 1e-3  # seconds that a run takes in each round, about: short ones are repeated
 STORAGE = {False: "by row, index", True: "by column"}
 
 
@@ -174,7 +174,7 @@ def main() -> None:
     parser.add_argument("--batches", type=harness.counts, default="1,8,64")
     parser.add_argument("--densities", type=harness.numbers, default=SHARES)
     parser.add_argument("--active", type=harness.numbers, default=SHARES)
-    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--storage", choices=("both", "column", "row"), default="both")
     options = harness.parse(
         parser, width=64, batches="1,8", densities="0.1", active="0.1", rounds=1
