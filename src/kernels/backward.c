@@ -47,17 +47,17 @@ INLINE void columns_of(const int row_bytes, const int nv, const int want_dots,
                 const real *restrict g = dy + row * lddy;
                 const int32_t k = slot[row]++;
                 const vec w = splat(values[k]);
-                chain c = {0};
+                vec sum = {0};
                 for (int v = 0; v < nv; v++) {
                     vec gv = load_any(g + v * LANES);
                     if (want_dots) {
                         IN_REGISTER(gv);
-                        c.sum[v % CHAINS] += gv * xj[v];
+                        sum += gv * xj[v];
                     }
                     acc[v] += w * gv;
                 }
                 if (want_dots) {
-                    d.sums[e + shift] = chain_total(&c);
+                    d.sums[e + shift] = sum;
                     place[e + shift] = k;
                 }
             }

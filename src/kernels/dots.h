@@ -6,23 +6,6 @@
 
 enum { DOTS = 32 };
 
-/* A dot product's own additions: in CHAINS interleaved chains, so that they need not wait
- * for each other. */
-#ifndef CHAINS
-#define CHAINS 2
-#endif
-typedef struct chain {
-    vec sum[CHAINS];
-} chain;
-
-INLINE vec chain_total(const chain *c)
-{
-    vec total = c->sum[0];
-    for (int i = 1; i < CHAINS; i++)
-        total += c->sum[i];
-    return total;
-}
-
 typedef struct dots {
     vec sums[DOTS];
     int64_t first; /* where the first one goes */

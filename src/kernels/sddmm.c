@@ -27,10 +27,10 @@ INLINE void sddmm_rows(const int nv, const int index_bytes, const TILE *t, int l
             d.n += (int)(stop - k);
             for (; k < stop; k++) {
                 const real *restrict xk = x + column(columns, index_bytes, k) * ldx;
-                chain c = {0};
+                vec sum = {0};
                 for (int v = 0; v < nv; v++)
-                    c.sum[v % CHAINS] += ai[v] * load_any(xk + v * LANES);
-                d.sums[k + shift] = chain_total(&c);
+                    sum += ai[v] * load_any(xk + v * LANES);
+                d.sums[k + shift] = sum;
             }
             if (d.n == DOTS)
                 dots_flush(&d, first, out);
