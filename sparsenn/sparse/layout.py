@@ -13,8 +13,8 @@ _NARROWEST = 64
 # batch leaves a row's nonzeros little work each, so that starting rows is what costs;
 # against it stand the activations, which should fit a second-level cache.
 _FORWARD = ((16, 8192), (32, 512))
-# A full matrix with a side up to this is faster in our kernels than in BLAS, which packs
-# it for every product: 10 x 1000 at batch 128 takes 0.5 of the time in all.
+# A full matrix with a side up to this is faster in our kernels than in BLAS, which
+# packs it for every product: 10 x 1000 at batch 128 takes half the time in all.
 _NARROW = 16
 
 
