@@ -8,8 +8,9 @@ import platform
 # An idle OpenMP thread spins before it sleeps, for milliseconds by default. Beside any
 # other busy process it then burns the processor that the thread it waits for needs: a
 # step of 3 ms was seen to take 60. The run time reads these variables once, while the
-# core is loaded; what the user set stays, and children do not inherit ours.
-_SHORT_SPIN = {"GOMP_SPINCOUNT": "3000", "KMP_BLOCKTIME": "0"}
+# core is loaded; what the user set stays, and children do not inherit ours. Half a
+# millisecond outlasts what Python does between two products of a training step.
+_SHORT_SPIN = {"GOMP_SPINCOUNT": "10000", "KMP_BLOCKTIME": "0"}
 _ours = {}
 if "OMP_WAIT_POLICY" not in os.environ:
     _ours = {k: v for k, v in _SHORT_SPIN.items() if k not in os.environ}

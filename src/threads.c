@@ -113,14 +113,53 @@ int snn_get_num_threads(void)
     return n ? n : usual();
 }
 
+#if defined(__linux__)
+
+enum { CPU_WORDS = CPU_SETSIZE / 64 };
+
+/* Moves this thread if another of its region is on the same processor and one is free. The
+ * system wakes a sleeping thread beside the one that woke it, and regions are so short that
+ * it may take seconds to notice: two threads then share one processor, and the other one
+ * is idle. The set of processors that the thread may run on stays as it was. */
+static void spread(uint64_t *taken)
+{
+    const int cpu = sched_getcpu();
+    if (cpu < 0 || cpu >= CPU_SETSIZE)
+        return;
+    const uint64_t bit = (uint64_t)1 << cpu % 64;
+    if (!(__atomic_fetch_or(&taken[cpu / 64], bit, __ATOMIC_RELAXED) & bit))
+        return;
+    cpu_set_t allowed, free;
+    if (sched_getaffinity(0, sizeof allowed, &allowed) != 0)
+        return;
+    free = allowed;
+    for (int c = 0; c < CPU_SETSIZE; c++)
+        if (__atomic_load_n(&taken[c / 64], __ATOMIC_RELAXED) >> c % 64 & 1)
+            CPU_CLR(c, &free);
+    if (CPU_COUNT(&free) > 0 && sched_setaffinity(0, sizeof free, &free) == 0)
+        sched_setaffinity(0, sizeof allowed, &allowed);
+}
+
+#else
+
+enum { CPU_WORDS = 1 };
+
+static void spread(uint64_t *taken) { (void)taken; }
+
+#endif
+
 void snn_parallel(int n_threads, void (*task)(void *context, int thread), void *context)
 {
     if (n_threads <= 1) { /* no region at all: safe in a forked child */
         task(context, 0);
         return;
     }
+    uint64_t processors[CPU_WORDS] = {0};
 #pragma omp parallel num_threads(n_threads)
-    task(context, omp_get_thread_num());
+    {
+        spread(processors);
+        task(context, omp_get_thread_num());
+    }
 }
 
 #else

@@ -112,7 +112,7 @@ static inline int64_t groups_for(int64_t n, int64_t others, int threads)
 {
     if (threads == 1)
         return 1;
-    const int64_t wanted = (4 * (int64_t)threads + others - 1) / max64(others, 1);
+    const int64_t wanted = (2 * (int64_t)threads + others - 1) / max64(others, 1);
     return max64(1, min64(wanted, n));
 }
 
