@@ -119,6 +119,8 @@ cdef class Events:
 
 
 cdef object _set_events(Events self, tuple shape, cnp.ndarray p, cnp.ndarray j):
+    if self.start is not None:  # another thread was first
+        raise TypeError("Events are immutable, make new ones")
     self.shape = shape
     self.c.batch = shape[0]
     self.c.n_features = shape[1]

@@ -262,10 +262,14 @@ cdef snn_layout _layout_struct(
 cdef object _set_layout(
     Layout self, tuple shape, int32_t width, cnp.ndarray p, cnp.ndarray j
 ):
+    if self.indptr is not None:  # another thread was first
+        raise TypeError("a Layout is immutable, make a new one")
     self.shape = shape
     self.c = _layout_struct(shape, width, p, j)
     self.indptr = _read_only(p)
     self.columns = _read_only(j)
+    self.order.rows = NULL  # there was one if it was used before __init__ ran
+    self.order_start = self.order_rows = None
 
 
 cdef object _order_columns(Layout self):

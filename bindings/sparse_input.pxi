@@ -22,6 +22,7 @@ cdef class ColumnIndex:
     cdef readonly object layout
     cdef readonly bint transposed
     cdef object start, rows, slots
+    cdef cnp.ndarray empty
 
     def __cinit__(self, Layout layout=None, shape=None, bint transposed=False):
         if (layout is None) == (shape is None):
@@ -48,6 +49,9 @@ cdef class ColumnIndex:
             self.c.row_bytes = layout.c.index_bytes
             self.c.start = layout.c.indptr
             self.c.rows = layout.c.columns
+            if layout.c.n_blocks == 0:  # no blocks, no row pointers but the first
+                self.empty = np.zeros(<int64_t> self.c.n_cols + 1, np.int32)
+                self.c.start = _int32_data(self.empty)
             return
         self.c.row_bytes = (
             1 if self.c.n_rows <= 1 << 8 else 2 if self.c.n_rows <= 1 << 16 else 4)

@@ -216,13 +216,11 @@ def csr_merge(shape, indptr, indices, keep, added_indptr, added_indices):
     shape = _shape(shape)
     cdef cnp.ndarray p = _int32s(indptr, "indptr")
     cdef cnp.ndarray j = _int32s(indices, "indices")
-    cdef cnp.ndarray m = _checked_vector(keep, "keep", (np.bool_,))
     cdef cnp.ndarray p_add = _int32s(added_indptr, "added indptr")
     cdef cnp.ndarray j_add = _int32s(added_indices, "added indices")
     _check_csr(shape, p, j)
     _check_csr(shape, p_add, j_add, "added ")
-    if m.size != j.size:
-        raise ValueError(f"keep has length {m.size}, the pattern has nnz={j.size}")
+    cdef cnp.ndarray m = _keep(keep, j.size)
     cdef int32_t n_out = _merged_nnz(m, j_add)
     cdef cnp.ndarray p_out = np.empty(<int64_t> shape[0] + 1, np.int32)
     cdef cnp.ndarray j_out = np.empty(n_out, np.int32)
@@ -252,9 +250,10 @@ def layout_merge(Layout layout not None, keep, added_indptr, added_indices):
     source : ndarray of int32, shape (n_kept + n_added,)
         Slot of the kept entry, or -1 for an added one.
     """
-    cdef cnp.ndarray m = _keep(layout, keep)
-    cdef cnp.ndarray p_add = _int32s(added_indptr, "added indptr")
-    cdef cnp.ndarray j_add = _int32s(added_indices, "added indices")
+    cdef cnp.ndarray m = _keep(keep, layout.c.nnz)
+    # Copies are checked: nobody can change them before they become a layout.
+    cdef cnp.ndarray p_add = _int32s(added_indptr, "added indptr").copy()
+    cdef cnp.ndarray j_add = _int32s(added_indices, "added indices").copy()
     _check_csr(layout.shape, p_add, j_add, "added ")
     cdef int32_t n_out = _merged_nnz(m, j_add)
     cdef cnp.ndarray p_out = np.empty(
@@ -270,12 +269,16 @@ def layout_merge(Layout layout not None, keep, added_indptr, added_indices):
     return merged, source
 
 
-cdef cnp.ndarray _keep(Layout layout, object keep):
+cdef cnp.ndarray _keep(object keep, int64_t nnz):
+    """A copy that nobody can change meanwhile, of bytes 0 and 1 alone.
+
+    The routines count what is kept by adding bytes, and a view as bool of other bytes
+    may hold any.
+    """
     cdef cnp.ndarray m = _checked_vector(keep, "keep", (np.bool_,))
-    if m.size != layout.c.nnz:
-        raise ValueError(
-            f"keep has length {m.size}, the pattern has nnz={layout.c.nnz}")
-    return m
+    if m.size != nnz:
+        raise ValueError(f"keep has length {m.size}, the pattern has nnz={nnz}")
+    return np.not_equal(m.view(np.uint8), 0)
 
 
 cdef int32_t _merged_nnz(cnp.ndarray keep, cnp.ndarray added) except -1:
@@ -334,6 +337,8 @@ def remap(source, array, fill):
             "with items of 1, 2, 4 or 8 bytes")
     if not cnp.PyArray_ISCARRAY_RO(a) and a.size:
         raise ValueError("array must be contiguous, aligned and in native byte order")
+    if <uintptr_t> cnp.PyArray_DATA(a) % a.itemsize:  # complex64 and bytes may be less
+        raise ValueError(f"array must be aligned to its items of {a.itemsize} bytes")
     cdef cnp.ndarray value = np.empty(1, a.dtype)
     value[0] = fill
     cdef int64_t n = s.size, n_in = a.size
@@ -395,7 +400,7 @@ def layout_complement_sample(Layout layout not None, keep, k, stream):
     """
     if keep is None:
         return _sample(&layout.c, NULL, layout.c.nnz, k, stream)
-    cdef cnp.ndarray m = _keep(layout, keep)
+    cdef cnp.ndarray m = _keep(keep, layout.c.nnz)
     cdef const uint8_t *marks = <const uint8_t *> cnp.PyArray_DATA(m)
     return _sample(&layout.c, marks, int(np.count_nonzero(m)), k, stream)
 

@@ -56,8 +56,9 @@ static void lazy_task(void *context, int thread)
             const int64_t c = column_at(j, u), slot = j->w->start[c];
             const int64_t n = j->w->start[c + 1] - slot;
             real *m = j->momentum ? j->momentum + slot : NULL, *v = j->values + slot;
-            if (j->last[c] < j->now) {
-                const double *p = j->power + 4 * (int64_t)j->last[c];
+            const int32_t seen = j->last[c];
+            if (seen >= 0 && seen < j->now) { /* again: the array may be in use elsewhere */
+                const double *p = j->power + 4 * (int64_t)seen;
                 const real power[4] = {(real)p[0], (real)p[1], (real)p[2], (real)p[3]};
                 j->k->recur(n, power, m, v);
             }

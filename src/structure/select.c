@@ -84,7 +84,7 @@ INLINE void mark_tied(int64_t n, key_function *key, const void *scores, uint64_t
     int64_t at_last = wanted; /* how many of rank last_rank are taken: the first ones */
     if (rank) {
         int64_t m = 0;
-        for (int64_t i = 0; i < n; i++) {
+        for (int64_t i = 0; i < n && m < n_tied; i++) {
             x[m] = key_rank(rank, i);
             m += (key(scores, i) ^ flip) == threshold;
         }

@@ -351,3 +351,20 @@ def test_bad_arguments_are_refused() -> None:
         e.__init__((0, 0), np.zeros(1, np.int32), np.zeros(0, np.int32))
     blank = _core.Events.__new__(_core.Events)
     assert blank.count == 0
+
+
+def test_a_weight_of_no_rows_by_column():
+    # Its transposed layout has no blocks, hence a single row pointer.
+    zero, none = np.zeros(1, np.int32), np.zeros(0, np.float32)
+    layout = _core.Layout((5, 0), 1, zero, np.zeros(0, np.int32))
+    index = _core.ColumnIndex(layout, transposed=True)
+    assert index.shape == (0, 5)
+    columns = np.arange(5, dtype=np.int32)
+    assert not _core.column_starts(index, columns).any()
+    assert _core.spread_columns(index, columns, none).shape == (0,)
+    events = _core.Events((1, 5), np.array([0, 1], np.int32), columns[4:])
+    x = np.ones((1, 5), np.float32)
+    assert _core.event_spmm(index, none, events, x).shape == (1, 0)
+    dx, dvalues = _core.event_backward(index, none, events, x[:, :0], x)
+    assert not dx.any()
+    assert dvalues.shape == (0,)

@@ -202,6 +202,15 @@ def test_a_layout_that_was_never_initialised_is_empty():
         _core.layout_positions(Csr((0, 0), int32(0), int32()))
 
 
+def test_what_a_blank_layout_was_used_for_is_forgotten():
+    layout = _core.Layout.__new__(_core.Layout)
+    _core.spmm_t(layout, np.zeros(0, np.float32), np.zeros((2, 0), np.float32))
+    n = 3000
+    layout.__init__((n, n), n, np.arange(n + 1, dtype=np.int32), int32(*range(n)))
+    ones = np.ones((2, n), np.float32, order="F")
+    np.testing.assert_array_equal(_core.spmm_t(layout, ones[0].copy(), ones), ones)
+
+
 def test_sizes_beyond_32_bits_are_refused():
     with pytest.raises(ValueError, match="block_width is 2147483648"):
         _core.csr_to_layout((1, 1), int32(0, 0), int32(), 2**31, 4)

@@ -9,6 +9,7 @@ from hypothesis import assume, given
 from strategies import Csr, csr_patterns, generators, layouts
 
 from sparsenn import _core
+from sparsenn.random import Purpose, Stream
 
 
 @given(layouts())
@@ -171,3 +172,22 @@ def test_merge_checks_its_arrays():
         _core.csr_merge(*csr, np.ones(3, np.uint8), *csr[1:])
     with pytest.raises(ValueError, match="added indptr has length 3"):
         _core.csr_merge(*csr, np.ones(3, np.bool_), csr.indptr[:-1], csr.indices)
+
+
+@pytest.mark.parametrize("byte", [2, 127, 255])
+def test_any_byte_of_a_mask_but_zero_is_true(byte):
+    mask = np.random.default_rng(0).random((64, 64)) < 0.5
+    csr = Csr.of(mask)
+    layout, _ = _core.csr_to_layout(*csr, 64, 1)
+    odd = np.full(csr.nnz, byte, np.uint8).view(np.bool_)
+    nothing = np.zeros(65, np.int32), np.zeros(0, np.int32)
+    merged, source = _core.layout_merge(layout, odd, *nothing)
+    np.testing.assert_array_equal(merged.columns, layout.columns)
+    np.testing.assert_array_equal(source, np.arange(csr.nnz))
+    _, indices, _ = _core.csr_merge(*csr, odd, *nothing)
+    np.testing.assert_array_equal(indices, csr.indices)
+    stream = Stream(0, Purpose.GROW)
+    found = _core.layout_complement_sample(layout, odd, 100, stream)
+    expected = _core.layout_complement_sample(layout, None, 100, stream)
+    for a, b in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(a, b)

@@ -40,5 +40,8 @@ def test_what_cannot_be_carried_is_refused():
             _core.remap(source, array, 0)
     with pytest.raises(ValueError, match="contiguous"):
         _core.remap(source, np.zeros(4)[::2], 0)
+    askew = np.zeros(9, np.float32)[1:].view(np.complex64)
+    with pytest.raises(ValueError, match="aligned to its items of 8 bytes"):
+        _core.remap(source, askew, 0)
     with pytest.raises(TypeError, match="source has dtype int64"):
         _core.remap(np.zeros(2, np.int64), np.zeros(2), 0)
