@@ -451,11 +451,7 @@ def select(scores, k, largest=True, rank=None):
     if not 0 <= wanted <= n:
         raise ValueError(f"k is {wanted}, it must lie in 0..{n}, the number of scores")
     count = wanted
-    cdef cnp.ndarray mask = np.isnan(x)  # as large as needed and all overwritten
-    if mask.any():
-        raise ValueError(
-            f"scores[{int(np.argmax(mask))}] is NaN, scores must be comparable"
-        )
+    cdef cnp.ndarray mask = np.empty(n, np.bool_)
     cdef int status, ranked = callable(rank)
     if not ranked:
         status = _select(x, count, largest, 0, rank, mask)
@@ -463,6 +459,10 @@ def select(scores, k, largest=True, rank=None):
         status = _select(x, count, largest, 1, None, mask)
         if status == SNN_NEEDS_RANK:
             status = _select(x, count, largest, 1, rank(), mask)
+    if status == SNN_BAD_ARGUMENT:
+        raise ValueError(
+            f"scores[{int(np.argmax(np.isnan(x)))}] is NaN, scores must be comparable"
+        )
     if status == SNN_NO_MEMORY:
         raise MemoryError("no memory for the candidates of a selection")
     return mask

@@ -106,8 +106,35 @@ advance(cursor *c, int per_block, words *restrict out, uint8_t lane[4 * LANES],
     return n;
 }
 
+/* Whole blocks, without looking up where each element lies; returns how many words. */
+static int64_t whole_blocks(const snn_stream *s, int64_t first, int64_t n,
+                            uint32_t *restrict out) {
+    int64_t done = 0;
+    for (int n_blocks; (n_blocks = n - done < 4 * LANES ? (int)(n - done) / 4 : LANES) > 0;) {
+        words c;
+        const uint64_t block = (uint64_t)(first + done) / 4;
+        for (int i = 0; i < n_blocks; i++) {
+            c.w[0][i] = (uint32_t)(block + (uint64_t)i);
+            c.w[1][i] = (uint32_t)((block + (uint64_t)i) >> 32);
+            c.w[2][i] = s->step;
+            c.w[3][i] = s->purpose_layer;
+        }
+        philox(n_blocks, (uint32_t)s->seed, (uint32_t)(s->seed >> 32), &c);
+        for (int i = 0; i < n_blocks; i++)
+            for (int j = 0; j < 4; j++) out[done + 4 * i + j] = c.w[j][i];
+        done += 4 * n_blocks;
+    }
+    return done;
+}
+
 void snn_random_bits(const snn_stream *s, int64_t first, const int64_t *elements, int64_t n,
                      uint32_t *restrict out) {
+    if (!elements && first % 4 == 0) {
+        const int64_t done = whole_blocks(s, first, n, out);
+        first += done;
+        n -= done;
+        out += done;
+    }
     words block;
     uint8_t lane[4 * LANES], part[4 * LANES];
     cursor c = start(s, first, elements, n);

@@ -224,10 +224,10 @@ int snn_complement_sample(const snn_layout *layout, const uint8_t *keep, int32_t
                           const snn_stream *stream, int32_t *indptr_out,
                           int32_t *indices_out);
 
-/* mask[i] = 1 for exactly k of n scores: the largest (or smallest), found by a radix
- * histogram, never by sorting. Among equal scores the one with the lower rank wins;
+/* mask[i] = 1 for exactly k of n scores: the largest (or smallest), found by a
+ * sample that brackets the last of them, never by sorting. Among equal scores the one with the lower rank wins;
  * rank may be NULL: index order, or, if `ranked`, SNN_NEEDS_RANK when scores tie for the
- * last places. Scores hold no NaN; -0 equals 0. */
+ * last places. SNN_BAD_ARGUMENT if a score is NaN; -0 equals 0. */
 int snn_select_f32(int64_t n, const float *scores, int64_t k, int largest, int ranked,
                    const int64_t *rank, uint8_t *mask);
 int snn_select_f64(int64_t n, const double *scores, int64_t k, int largest, int ranked,

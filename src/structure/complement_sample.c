@@ -37,7 +37,8 @@ static void begin_at(word_source *source, const snn_stream *stream, int64_t elem
     source->stream = stream;
     source->next = element;
     source->used = source->left = 0;
-    const int64_t ahead = expected + expected / 8 + 4; /* some will be refused */
+    const int64_t some = expected + expected / 8 + 4; /* some will be refused */
+    const int64_t ahead = some / 4 * 4;               /* whole blocks */
     source->ahead = ahead < BUFFERED ? (int)ahead : BUFFERED;
 }
 
@@ -136,6 +137,7 @@ typedef struct job {
     const uint8_t *keep; /* slots that count as taken; NULL: all */
     const snn_stream *stream;
     int32_t *indptr, *indices; /* of the result */
+    int32_t *left; /* what stays free of each row */
     int64_t most_active, most_new;
     char *scratch;
     size_t scratch_each;
@@ -161,67 +163,108 @@ static void count_task(void *context, int thread) {
     }
 }
 
-/* The taken columns of row i, increasing; there is room for one more. */
+/* The taken columns of row i, increasing, with room for one more; or, if `marks` is given,
+ * marks[c] = 1 for them, where all were 0 before. */
 static inline __attribute__((always_inline)) int64_t
-gather_active(const job *j, int index_bytes, int64_t i, int32_t *restrict active) {
+gather_active(const job *j, int index_bytes, int64_t i, int32_t *restrict active,
+              uint8_t *restrict marks) {
     const snn_layout *w = j->w;
+    const uint8_t *restrict keep = j->keep;
+    const void *restrict columns = w->columns;
     int64_t n = 0;
     for (int64_t b = 0; b < w->n_blocks; b++) {
         const int32_t *at = w->indptr + b * w->n_rows + i;
         const int32_t base = (int32_t)(b * w->block_width);
         for (int64_t k = at[0]; k < at[1]; k++) {
-            active[n] = base + get_column(w->columns, index_bytes, k);
-            n += j->keep ? j->keep[k] : 1;
+            const int32_t c = base + get_column(columns, index_bytes, k);
+            const uint8_t is_taken = keep ? keep[k] : 1;
+            if (marks) {
+                marks[c] = is_taken;
+            } else {
+                active[n] = c;
+                n += is_taken;
+            }
         }
     }
     return n;
 }
 
 static int64_t active_columns(const job *j, int64_t i, int32_t *active) {
-    if (j->w->index_bytes == 1) return gather_active(j, 1, i, active);
-    if (j->w->index_bytes == 2) return gather_active(j, 2, i, active);
-    return gather_active(j, 4, i, active);
+    if (j->w->index_bytes == 1) return gather_active(j, 1, i, active, NULL);
+    if (j->w->index_bytes == 2) return gather_active(j, 2, i, active, NULL);
+    return gather_active(j, 4, i, active, NULL);
 }
 
-/* Sets of columns for rows up to this wide; all bits are clear before and after. */
+static void mark_active(const job *j, int64_t i, uint8_t *marks) {
+    if (j->w->index_bytes == 1)
+        gather_active(j, 1, i, NULL, marks);
+    else if (j->w->index_bytes == 2)
+        gather_active(j, 2, i, NULL, marks);
+    else
+        gather_active(j, 4, i, NULL, marks);
+}
+
+/* Sets of columns for rows up to this wide; all are clear before and after. */
 enum { WIDEST_SET = 1 << 16 };
+/* Columns of a word of a set that are read off without asking whether they are there. */
+enum { AT_ONCE = 4 };
 
 /* What one thread needs to sample rows. */
 typedef struct row_scratch {
     int32_t *active; /* columns of the row that are taken */
-    int32_t *other;  /* as many as a row receives */
-    uint64_t taken[WIDEST_SET / 64], drawn[WIDEST_SET / 64];
+    int32_t *other;  /* AT_ONCE more than a row receives */
+    uint8_t taken[WIDEST_SET];
+    uint64_t drawn[WIDEST_SET / 64];
 } row_scratch;
 
-/* Draws columns until k are free ones, each once: the sequential rejection of all others. */
-static void draw_columns(word_source *source, int32_t n_cols, int64_t n_active,
-                         row_scratch *scratch, int64_t k, int32_t *columns) {
-    uint64_t *taken = scratch->taken, *drawn = scratch->drawn;
-    for (int64_t i = 0; i < n_active; i++)
-        taken[scratch->active[i] >> 6] |= (uint64_t)1 << (scratch->active[i] & 63);
-    for (int64_t have = 0; have < k;) {
-        const uint32_t c = below(source, (uint32_t)n_cols);
-        const uint64_t bit = (uint64_t)!(taken[c >> 6] >> (c & 63) & 1) << (c & 63);
-        taken[c >> 6] |= bit;
-        drawn[c >> 6] |= bit;
-        have += bit != 0;
-    }
-    for (int64_t w = 0; w < (n_cols + (int64_t)63) / 64; w++) {
-        for (uint64_t bits = drawn[w]; bits; bits &= bits - 1)
-            *columns++ = (int32_t)(64 * w + __builtin_ctzll(bits));
-        taken[w] = drawn[w] = 0;
+/* The members of a set of n_words * 64 columns, increasing; AT_ONCE more may be written. */
+static void list_columns(int64_t n_words, uint64_t *set, int32_t *columns) {
+    for (int64_t w = 0; w < n_words; w++) {
+        uint64_t bits = set[w];
+        const int32_t base = (int32_t)(64 * w);
+        set[w] = 0;
+        int32_t *end = columns;
+        for (int i = 0; i < AT_ONCE; i++) {
+            columns[i] = base + __builtin_ctzll(bits | (uint64_t)1 << 63);
+            end += bits != 0;
+            bits &= bits - 1;
+        }
+        for (columns = end; bits; bits &= bits - 1)
+            *columns++ = base + __builtin_ctzll(bits);
     }
 }
 
-/* k distinct free columns of a row, increasing. */
-static void sample_row(word_source *source, int32_t n_cols, int64_t n_active,
+/* Draws columns of row i until k are free ones, each once: the sequential rejection of all
+ * others. Not inlined, or its few numbers would not stay in registers. */
+static __attribute__((noinline)) void
+draw_columns(const job *j, int64_t i, word_source *source, row_scratch *scratch, int64_t k,
+             int32_t *columns) {
+    const int64_t n_cols = j->w->n_cols;
+    uint8_t *restrict taken = scratch->taken;
+    uint64_t *restrict drawn = scratch->drawn;
+    mark_active(j, i, taken);
+    for (int64_t have = 0; have < k;) {
+        const uint32_t c = below(source, (uint32_t)n_cols);
+        const uint64_t is_free = !taken[c];
+        taken[c] = 1;
+        drawn[c >> 6] |= is_free << (c & 63);
+        have += (int64_t)is_free;
+    }
+    memset(taken, 0, (size_t)n_cols);
+    list_columns((n_cols + 63) / 64, drawn, scratch->other);
+    memcpy(columns, scratch->other, (size_t)k * sizeof *columns);
+}
+
+/* k distinct free columns of row i, increasing. */
+static void sample_row(const job *j, int64_t i, int64_t n_active, word_source *source,
                        row_scratch *scratch, int64_t k, int32_t *row) {
-    const int64_t n_free = n_cols - n_active;
+    const int64_t n_cols = j->w->n_cols, n_free = n_cols - n_active;
     if (k <= n_free / 8 && n_cols <= WIDEST_SET && n_cols / 64 <= 4 * k &&
         n_active <= n_free) {
-        draw_columns(source, n_cols, n_active, scratch, k, row);
+        draw_columns(j, i, source, scratch, k, row);
         return;
     }
+    active_columns(j, i, scratch->active);
     if (k > n_free / 8) {
         int64_t population = n_free, wanted = k;
         take_in_order(source, n_free, &population, &wanted, row);
@@ -231,21 +274,19 @@ static void sample_row(word_source *source, int32_t n_cols, int64_t n_active,
     ranks_to_columns(k, row, n_active, scratch->active);
 }
 
-/* counts[i], the taken positions of row i before, is what row i receives after. */
+/* counts[i], the taken positions of row i before, is what row i receives after; left[i] is
+ * what then stays free. */
 static void draw_row_counts(word_source *source, const snn_layout *w, int64_t k,
-                            int32_t *left, int32_t *counts) {
-    for (int64_t i = 0; i < w->n_rows; i++) {
-        left[i] = w->n_cols - counts[i];
-        counts[i] = 0;
-    }
+                            int32_t *restrict left, int32_t *restrict counts) {
+    for (int64_t i = 0; i < w->n_rows; i++) left[i] = w->n_cols - counts[i];
     while (k > 0) {
         const uint32_t row = below(source, (uint32_t)w->n_rows);
         const int32_t column = (int32_t)below(source, (uint32_t)w->n_cols);
         const int visit = column < left[row];
-        counts[row] += visit;
         left[row] -= visit;
         k -= visit;
     }
+    for (int64_t i = 0; i < w->n_rows; i++) counts[i] = w->n_cols - counts[i] - left[i];
 }
 
 static void sample_task(void *context, int thread) {
@@ -262,9 +303,9 @@ static void sample_task(void *context, int thread) {
             int32_t *row = j->indices + j->indptr[i];
             const int64_t k = j->indptr[i + 1] - j->indptr[i];
             if (!k) continue;
-            const int64_t n_active = active_columns(j, i, scratch->active);
+            const int64_t n_active = j->w->n_cols - j->left[i] - k;
             begin_at(&source, j->stream, row_element(i), k);
-            sample_row(&source, j->w->n_cols, n_active, scratch, k, row);
+            sample_row(j, i, n_active, &source, scratch, k, row);
         }
     }
 }
@@ -290,25 +331,26 @@ static int sample_in_order(job *j, int64_t n_free, int64_t wanted) {
 static int sample_rows(job *j, int64_t k, int threads) {
     const int64_t n_rows = j->w->n_rows;
     int32_t *counts = j->indptr + 1;
-    int32_t *left = snn_malloc(((size_t)n_rows + 1) * sizeof *left);
-    if (!left) return SNN_NO_MEMORY;
+    j->left = snn_malloc(((size_t)n_rows + 1) * sizeof *j->left);
+    if (!j->left) return SNN_NO_MEMORY;
     word_source source;
     begin_at(&source, j->stream, 0, BUFFERED);
-    draw_row_counts(&source, j->w, k, left, counts);
-    snn_free(left);
+    draw_row_counts(&source, j->w, k, j->left, counts);
     for (int64_t i = 0; i < n_rows; i++) {
         if (counts[i] > j->most_new) j->most_new = counts[i];
         counts[i] += j->indptr[i];
     }
     j->scratch_each = sizeof(row_scratch) +
-                      (size_t)(j->most_active + 1 + j->most_new) * sizeof(int32_t);
+                      (size_t)(j->most_active + 1 + j->most_new + AT_ONCE) * sizeof(int32_t);
     j->scratch_each = (j->scratch_each + 63) / 64 * 64;
     j->scratch = snn_malloc((size_t)threads * j->scratch_each);
-    if (!j->scratch) return SNN_NO_MEMORY;
-    j->taken = 0;
-    snn_parallel(threads, sample_task, j);
-    snn_free(j->scratch);
-    return SNN_OK;
+    if (j->scratch) {
+        j->taken = 0;
+        snn_parallel(threads, sample_task, j);
+        snn_free(j->scratch);
+    }
+    snn_free(j->left);
+    return j->scratch ? SNN_OK : SNN_NO_MEMORY;
 }
 
 int snn_complement_sample(const snn_layout *layout, const uint8_t *keep, int32_t k,

@@ -99,6 +99,28 @@ def test_many_scores(dtype, n_distinct):
 
 
 @pytest.mark.parametrize("dtype", REALS)
+@pytest.mark.parametrize("extreme", [-9, 9])
+@pytest.mark.parametrize("largest", [False, True])
+def test_a_sample_that_misleads(dtype, extreme, largest):
+    # Every 64th score is what the sample may see: the bracket misses to either side.
+    n = 1 << 17
+    scores = np.random.default_rng(5).standard_normal(n).astype(dtype)
+    scores[::64] = extreme + np.arange(n // 64) / n
+    for k in (n // 2, n // 64 + 1, n - n // 64 - 1):
+        mask = _core.select(scores, k, largest)
+        np.testing.assert_array_equal(mask, reference(scores, k, largest))
+
+
+@pytest.mark.parametrize("dtype", REALS)
+@pytest.mark.parametrize("k", [0, 7, 5000])
+def test_no_nan_escapes(dtype, k):
+    scores = np.zeros(5000, dtype)
+    scores[4321] = -np.nan
+    with pytest.raises(ValueError, match=r"scores\[4321\] is NaN"):
+        _core.select(scores, k)
+
+
+@pytest.mark.parametrize("dtype", REALS)
 def test_neighbouring_floats_are_told_apart(dtype):
     scores = [dtype(1.0)]
     for _ in range(20):
