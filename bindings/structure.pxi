@@ -258,7 +258,7 @@ def layout_merge(Layout layout not None, keep, added_indptr, added_indices):
     cdef int32_t n_out = _merged_nnz(m, j_add)
     cdef cnp.ndarray p_out = np.empty(
         <int64_t> layout.c.n_blocks * layout.c.n_rows + 1, np.int32)
-    cdef cnp.ndarray j_out = np.empty(n_out, layout.columns.dtype)
+    cdef cnp.ndarray j_out = np.empty(n_out, _INDEX_DTYPES[layout.c.index_bytes // 2])
     cdef cnp.ndarray source = np.empty(n_out, np.int32)
     cdef int status = _merge(&layout.c, m, p_add, j_add, p_out, j_out, source)
     if status == SNN_BAD_ARGUMENT:

@@ -316,7 +316,7 @@ int SNN_REAL(snn_event_backward)(const snn_column_index *w, const snn_events *a,
     const kernels *k = SNN_REAL(snn_active)();
     if (!k || !w->start)
         return SNN_BAD_ARGUMENT;
-    if (w->n_cols == 0)
+    if (w->n_cols == 0 || (!dx && !dvalues))
         return SNN_OK;
     const int64_t n_rows = w->n_rows;
     const int threads = snn_threads_for(2 * work_of(w, a));

@@ -4,19 +4,10 @@
 
 #include <string.h>
 
-static inline int64_t column_of(const snn_layout *w, int64_t base, int64_t k) {
-    if (w->index_bytes == 1) return base + ((const uint8_t *)w->columns)[k];
-    if (w->index_bytes == 2) return base + ((const uint16_t *)w->columns)[k];
-    return base + ((const int32_t *)w->columns)[k];
-}
+#include "columns.h"
 
-static inline void put_row(void *rows, int32_t row_bytes, int64_t e, int64_t row) {
-    if (row_bytes == 1)
-        ((uint8_t *)rows)[e] = (uint8_t)row;
-    else if (row_bytes == 2)
-        ((uint16_t *)rows)[e] = (uint16_t)row;
-    else
-        ((int32_t *)rows)[e] = (int32_t)row;
+static inline int64_t column_of(const snn_layout *w, int64_t base, int64_t k) {
+    return base + get_column(w->columns, w->index_bytes, k);
 }
 
 void snn_index_columns(const snn_layout *w, int32_t row_bytes, int32_t *restrict start,
@@ -37,7 +28,7 @@ void snn_index_columns(const snn_layout *w, int32_t row_bytes, int32_t *restrict
         for (int64_t i = 0; i < n_rows; i++) {
             for (int64_t k = indptr[i]; k < indptr[i + 1]; k++) {
                 const int64_t at = start[column_of(w, base, k)]++;
-                put_row(rows, row_bytes, at, i);
+                put_column(rows, row_bytes, at, (int32_t)i);
                 slots[at] = (int32_t)k;
             }
         }

@@ -353,6 +353,21 @@ def test_bad_arguments_are_refused() -> None:
     assert blank.count == 0
 
 
+def test_no_gradient_at_all():
+    full = np.ones((3, 2))
+    layout = _core.Layout(
+        (3, 2), 2, np.array([0, 2, 4, 6], np.int32), np.array([0, 1] * 3, np.int32)
+    )
+    events = _core.Events(
+        (2, 2), np.array([0, 1, 2], np.int32), np.array([0, 1], np.int32)
+    )
+    dy = np.ones((2, 3), order="F")
+    found = _core.event_backward(
+        _core.ColumnIndex(layout), full.ravel(), events, dy, None, False
+    )
+    assert found == (None, None)
+
+
 def test_a_weight_of_no_rows_by_column():
     # Its transposed layout has no blocks, hence a single row pointer.
     zero, none = np.zeros(1, np.int32), np.zeros(0, np.float32)

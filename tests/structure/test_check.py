@@ -196,6 +196,9 @@ def test_a_layout_that_was_never_initialised_is_empty():
     assert layout.shape == (0, 0)
     assert [len(a) for a in _core.layout_to_csr(layout)] == [1, 0, 0]
     assert [len(a) for a in _core.layout_positions(layout)] == [0, 0]
+    merged, source = _core.layout_merge(layout, np.zeros(0, bool), int32(0), int32())
+    assert merged.shape == (0, 0)
+    assert len(source) == 0
     with pytest.raises(TypeError):
         _core.layout_to_csr(None)
     with pytest.raises(TypeError):
