@@ -104,9 +104,6 @@ typedef struct SNN_REAL(snn_kernels) {
     void (*add_samples)(const snn_column_index *w, int64_t n_samples, const int32_t *indptr,
                         const int32_t *indices, const real *x, const real *values, real *y,
                         int64_t ldy);
-    /* out[c * ldout + r] = in[r * ldin + c] for rows x columns */
-    void (*turn)(int64_t rows, int64_t columns, const real *in, int64_t ldin, real *out,
-                 int64_t ldout);
 
     void (*activation_backward)(int64_t n_rows, int64_t batch, int relu, const real *y,
                                 int64_t ldy, const real *dy, int64_t lddy, real *dz,

@@ -40,8 +40,6 @@ void KERNEL(dot_column)(int64_t n, int row_bytes, const void *rows, int64_t n_sa
 void KERNEL(add_samples)(const snn_column_index *w, int64_t n_samples,
                          const int32_t *indptr, const int32_t *indices, const real *x,
                          const real *values, real *y, int64_t ldy);
-void KERNEL(turn)(int64_t rows, int64_t columns, const real *restrict in, int64_t ldin,
-                  real *restrict out, int64_t ldout);
 void KERNEL(activation_backward)(int64_t n_rows, int64_t batch, int relu, const real *y,
                                  int64_t ldy, const real *dy, int64_t lddy, real *dz,
                                  int64_t lddz, real *dbias);

@@ -170,29 +170,3 @@ void KERNEL(dot_column)(int64_t n, int row_bytes, const void *rows, int64_t n_sa
 {
     WITH_ROWS(row_bytes, dot_rows, n, rows, n_samples, samples, x, dy, lddy, v)
 }
-
-/* ------------------------------------------------------------------ order */
-
-enum { SQUARE = 16 };
-
-void KERNEL(turn)(int64_t rows, int64_t columns, const real *restrict in, int64_t ldin,
-                  real *restrict out, int64_t ldout)
-{
-    for (int64_t r = 0; r < rows; r += SQUARE)
-        for (int64_t c = 0; c < columns; c += SQUARE) {
-            const int64_t nr = rows - r < SQUARE ? rows - r : SQUARE;
-            const int64_t nc = columns - c < SQUARE ? columns - c : SQUARE;
-            real square[SQUARE][SQUARE];
-            if (nr == SQUARE && nc == SQUARE) {
-                for (int i = 0; i < SQUARE; i++)
-                    for (int j = 0; j < SQUARE; j++)
-                        square[j][i] = in[(r + i) * ldin + c + j];
-                for (int j = 0; j < SQUARE; j++)
-                    memcpy(out + (c + j) * ldout + r, square[j], sizeof square[j]);
-            } else {
-                for (int64_t j = 0; j < nc; j++)
-                    for (int64_t i = 0; i < nr; i++)
-                        out[(c + j) * ldout + r + i] = in[(r + i) * ldin + c + j];
-            }
-        }
-}

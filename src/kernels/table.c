@@ -20,7 +20,6 @@ const SNN_REAL(snn_kernels) KERNEL(table) = {
     .add_column = KERNEL(add_column),
     .dot_column = KERNEL(dot_column),
     .add_samples = KERNEL(add_samples),
-    .turn = KERNEL(turn),
     .activation_backward = KERNEL(activation_backward),
     .sgd = KERNEL(sgd),
     .recur = KERNEL(recur),

@@ -145,7 +145,7 @@ static void finish(const job *j, int64_t samples, int64_t n, real *restrict t, r
     if (j->relu)
         for (int64_t i = 0; i < samples * n; i++)
             t[i] = t[i] < 0 ? 0 : t[i]; /* NaN stays */
-    j->k->turn(samples, n, t, n, y, j->ldy);
+    j->k->transpose(samples, n, t, n, y, j->ldy);
 }
 
 static void forward_rows(const job *j, int64_t begin, int64_t end, real *restrict t,
@@ -307,8 +307,8 @@ static void by_sample_task(void *context, int thread)
     const int64_t n_rows = j->w->n_rows;
     for (int64_t g; (g = snn_next_unit(&j->taken, j->groups)) >= 0;) {
         const int64_t begin = cut(n_rows, g, j->groups), end = cut(n_rows, g + 1, j->groups);
-        j->k->turn(end - begin, j->b->batch, j->dy + begin * j->lddy, j->lddy,
-                   j->scratch + begin, n_rows);
+        j->k->transpose(end - begin, j->b->batch, j->dy + begin * j->lddy, j->lddy,
+                        j->scratch + begin, n_rows);
     }
 }
 
