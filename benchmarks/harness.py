@@ -163,6 +163,11 @@ def rounded(value: object) -> object:
     return float(f"{value:.6g}") if isinstance(value, float) else value
 
 
+def _plain(value: object) -> str:
+    """What JSON has no word for; of a path the name, which is the same anywhere."""
+    return value.name if isinstance(value, Path) else str(value)
+
+
 def report(
     options: argparse.Namespace,
     rows: Sequence[Mapping[str, object]],
@@ -195,4 +200,4 @@ def report(
             "notes": list(notes),
             **facts,
         }
-        options.json.write_text(json.dumps(document, indent=1, default=str) + "\n")
+        options.json.write_text(json.dumps(document, indent=1, default=_plain) + "\n")
