@@ -13,10 +13,7 @@ from sparsenn.models import ACTIVATIONS
 from sparsenn.sparse import ALLOCATIONS
 from sparsenn.topology import METHODS, NEWBORNS, SET_DROPS
 
-LATER_METHODS = (
-    "dsr", "snfs", "rigl", "gradient-flow", "cs", "deepr", "mest", "granet", "gmp",
-    "srigl",
-)  # fmt: skip
+LATER_METHODS = ("gradient-flow", "cs", "deepr", "srigl")
 LATER_STARTS = ("igq", "magnitude", "snip", "force", "grasp", "synflow")
 
 
@@ -159,14 +156,14 @@ OPTIONS: tuple[Option, ...] = (
            choices=("unit", "standard", "none")),
     Option("val_fraction", "float", 0.0, "share of the training data held out to choose"
            " the best epoch", low=0, high=1, below=True),
-    Option("drop_fraction", "float", 0.3, "share of connections exchanged an update",
-           low=0, high=1, below=True),
-    Option("drop_mode", "text", "sign", "which connections set drops",
+    Option("drop_fraction", "float", None, "share of connections exchanged an update"
+           " (default: that of the method's paper)", low=0, high=1, below=True),
+    Option("drop_mode", "text", None, "which connections set drops (default sign)",
            choices=tuple(SET_DROPS)),
-    Option("newborn", "text", "zero", "value of a connection that set grows",
+    Option("newborn", "text", None, "value of a connection that grows (default zero)",
            choices=tuple(NEWBORNS)),
     Option("update_every", "int", None, "steps between updates of the topology"
-           " (default: one epoch)", low=1, metavar="STEPS"),
+           " (default: that of the method's paper)", low=1, metavar="STEPS"),
     Option("seed", "int", 0, "of everything random", low=0, high=2**64 - 1),
     Option("dtype", "text", "float32", "of weights and activations",
            choices=("float32", "float64")),

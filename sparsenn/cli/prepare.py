@@ -101,6 +101,7 @@ def prepare(config: Config) -> Prepared:
 
 def _build(config: Config, data: Any, arch: str) -> Prepared:
     from sparsenn import models, topology
+    from sparsenn.sparse import SparseParameter
     from sparsenn.train.feed import validation_size
 
     settings = config.settings
@@ -109,13 +110,16 @@ def _build(config: Config, data: Any, arch: str) -> Prepared:
     steps_per_epoch = -(-n_train // settings["batch_size"])
     total_steps = steps_per_epoch * settings["epochs"]
     n_layers = len(models.parse_sizes(arch)) - 1
+    dense = keep_dense(settings["keep_dense"], n_layers)
+    recipe = topology.METHODS[settings["method"]]
+    density = settings["density"]
     model = models.build(
         arch,
         data.n_features,
         data.n_classes,
-        settings["density"],
+        density if recipe is None else recipe.start(density),
         init=settings["init"],
-        keep_dense=keep_dense(settings["keep_dense"], n_layers),
+        keep_dense=dense,
         activation=settings["activation"],
         dropout=settings["dropout"],
         input_rms=_input_rms(data, settings["scale"]),
@@ -124,14 +128,18 @@ def _build(config: Config, data: Any, arch: str) -> Prepared:
         dtype=np.dtype(settings["dtype"]),
     )
     optimizer = make_optimizer(settings, model)
-    recipe = topology.METHODS[settings["method"]]
     of_recipe = () if recipe is None else recipe.options
+    weights = [p for p in model.parameters() if isinstance(p, SparseParameter)]
     updater = topology.make(
         settings["method"],
         model.parameters(),
         optimizer,
         steps_per_epoch=steps_per_epoch,
-        **{name: settings[_SETTINGS.get(name, name)] for name in of_recipe},
+        total_steps=total_steps,
+        density=settings["density"],
+        exempt=[weights[number] for number in dense],
+        seed=settings["seed"],
+        **{name: settings.get(_SETTINGS.get(name, name)) for name in of_recipe},
     )
     schedule = make_schedule(settings["schedule"], settings["lr"], total_steps)
     return Prepared(arch, data, model, optimizer, schedule, updater)

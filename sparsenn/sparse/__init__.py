@@ -14,7 +14,7 @@ from sparsenn.sparse.interop import pattern_and_values
 from sparsenn.sparse.layout import choose_block_width, choose_index_bytes
 from sparsenn.sparse.parameter import SparseParameter
 from sparsenn.sparse.pattern import SparsePattern
-from sparsenn.sparse.selection import largest, select, smallest
+from sparsenn.sparse.selection import largest, largest_of_all, select, smallest
 
 __all__ = [
     "ALLOCATIONS",
@@ -28,6 +28,7 @@ __all__ = [
     "choose_index_bytes",
     "erdos_renyi_nnz",
     "largest",
+    "largest_of_all",
     "pattern_and_values",
     "select",
     "smallest",

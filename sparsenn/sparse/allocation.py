@@ -14,7 +14,7 @@ ALLOCATIONS = ("uniform", "er", "erk")
 
 
 def apportion(
-    total: int, weights: Sequence[float], capacities: Sequence[int]
+    total: int, weights: Sequence[float | Fraction], capacities: Sequence[int]
 ) -> list[int]:
     """Share a total among receivers in proportion to weights, within capacities.
 
@@ -26,7 +26,7 @@ def apportion(
     ----------
     total : int
         0 <= total <= sum(capacities).
-    weights : sequence of float or int, length n
+    weights : sequence of float, int or Fraction, length n
         Finite and not negative. Receivers of weight 0 get something only when the
         others are at their capacity, and then share equally.
     capacities : sequence of int, length n
@@ -67,7 +67,7 @@ def apportion(
     return result
 
 
-def _exact(weight: float) -> Fraction:
+def _exact(weight: float | Fraction) -> Fraction:
     """The number itself; NumPy's scalars would compute in their own width."""
     if hasattr(weight, "__index__"):
         return Fraction(operator.index(weight))

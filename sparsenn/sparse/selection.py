@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from sparsenn import _core
 from sparsenn.sparse.pattern import SparsePattern
 
-__all__ = ["largest", "select", "smallest"]
+__all__ = ["largest", "largest_of_all", "select", "smallest"]
 
 select = _core.select
 
@@ -56,3 +57,31 @@ def _select(
         )
     ranks = None if pattern.is_canonical else pattern.ranks
     return _core.select(np.ascontiguousarray(scores), k, is_largest, ranks)
+
+
+def largest_of_all(
+    patterns: Sequence[SparsePattern],
+    scores: Sequence[NDArray[np.floating[Any]]],
+    k: int,
+) -> list[NDArray[np.bool_]]:
+    """Mark the k connections of largest score of several weights together.
+
+    Parameters
+    ----------
+    patterns : sequence of SparsePattern
+    scores : sequence of ndarray, each of shape (nnz,)
+        In storage order, of one dtype, without NaN.
+    k : int
+        0 <= k <= the sum of nnz.
+
+    Returns
+    -------
+    list of ndarray of bool
+        In storage order. Among equal scores the lower (weight, row, column) is marked.
+    """
+    ordered = [p.to_canonical(s) for p, s in zip(patterns, scores, strict=True)]
+    joined = np.concatenate([np.zeros(0, np.float32), *ordered])
+    marks = _core.select(np.ascontiguousarray(joined), k, True, None)
+    ends = np.cumsum([p.nnz for p in patterns])[:-1]
+    parts = np.split(marks, ends) if patterns else []
+    return [p.from_canonical(m) for p, m in zip(patterns, parts, strict=True)]

@@ -1,39 +1,67 @@
 """Topologies that evolve during training: drop x allocate x grow x schedule.
 
-A method is a :class:`TopologyUpdater` put together from four parts, and a recipe such
-as :func:`SET` is the parts that its paper chose. A model is anything with parameters;
+A method is a :class:`TopologyUpdater` put together from parts, and a recipe such as
+:func:`SET` is the parts that its paper chose. A model is anything with parameters;
 nothing here knows layers.
 """
 
 from __future__ import annotations
 
-from sparsenn.topology.allocate import same
-from sparsenn.topology.drop import Drop, magnitude, sign
-from sparsenn.topology.grow import Grow, random
+from sparsenn.topology import allocate, drop, grow, score
+from sparsenn.topology.drop import Drop
+from sparsenn.topology.grow import Grow
 from sparsenn.topology.layer import Layer
-from sparsenn.topology.newborn import Newborn, resample, zero
-from sparsenn.topology.recipes import METHODS, NEWBORNS, SET, SET_DROPS, Recipe, make
-from sparsenn.topology.schedule import Periodic
+from sparsenn.topology.methods import (
+    DSR,
+    GMP,
+    ITOP,
+    MEST,
+    METHODS,
+    REFUSED,
+    SET,
+    SET_DROPS,
+    SNFS,
+    GraNet,
+    Recipe,
+    RigL,
+    Switch,
+    make,
+)
+from sparsenn.topology.newborn import NEWBORNS, Newborn, resample, zero
+from sparsenn.topology.plan import Edit
+from sparsenn.topology.schedule import Cubic, Periodic, Stages
 from sparsenn.topology.updater import Change, TopologyUpdater
 
 __all__ = [
+    "DSR",
+    "GMP",
+    "ITOP",
+    "MEST",
     "METHODS",
     "NEWBORNS",
+    "REFUSED",
     "SET",
     "SET_DROPS",
+    "SNFS",
     "Change",
+    "Cubic",
     "Drop",
+    "Edit",
+    "GraNet",
     "Grow",
     "Layer",
     "Newborn",
     "Periodic",
     "Recipe",
+    "RigL",
+    "Stages",
+    "Switch",
     "TopologyUpdater",
-    "magnitude",
+    "allocate",
+    "drop",
+    "grow",
     "make",
-    "random",
     "resample",
-    "same",
-    "sign",
+    "score",
     "zero",
 ]

@@ -37,3 +37,7 @@ def resample(layer: Layer, change: TopologyChange) -> np.ndarray:
         change.new, layer.stream(Purpose.NEWBORN), values.dtype, slots
     )
     return values
+
+
+NEWBORNS: dict[str, Newborn] = {"zero": zero, "resample": resample}
+"""Values of newborn connections by name."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, final
 
@@ -12,13 +12,17 @@ from sparsenn.autograd import Tensor
 from sparsenn.random import as_seed
 from sparsenn.sparse import SparseParameter, TopologyChange
 from sparsenn.topology.allocate import Allocate, same
-from sparsenn.topology.drop import Drop
+from sparsenn.topology.capture import Capture
+from sparsenn.topology.drop import Drop, prune_globally
 from sparsenn.topology.grow import Grow
 from sparsenn.topology.layer import Layer
 from sparsenn.topology.newborn import Newborn, zero
+from sparsenn.topology.plan import Edit, drop_at_most, nothing, revive
 
 if TYPE_CHECKING:
     from sparsenn.optim import Optimizer
+
+Prune = Callable[[Sequence[Layer], int], list[np.ndarray]]
 
 
 @final
@@ -31,18 +35,18 @@ class Change:
     grown: int
 
 
-@final
 class TopologyUpdater:
     """Evolves the patterns of sparse parameters while they train.
 
-    Call :meth:`step` after ``backward()`` and before the optimiser's step::
+    Call :meth:`step` after the backward pass and before the optimiser's step::
 
+        topo.backward(loss)          # or loss.backward(), where no curvature is needed
         topo.step() or opt.step()
 
     Parameters
     ----------
     params : iterable
-        A model's parameters; full patterns and dense tensors are left alone.
+        A model's parameters; dense tensors are left alone.
     optimizer : Optimizer or None
         Its state follows every change.
     drop, allocate, grow, newborn
@@ -50,6 +54,14 @@ class TopologyUpdater:
     schedule : callable
         Step -> fraction to drop, or None for no update
         (:class:`~sparsenn.topology.Periodic`).
+    budget : callable or None
+        Step -> density of the whole network after an update; None: it stays.
+    prune : callable
+        ``(layers, total) -> keeps`` where the budget falls, before anything else.
+    exempt : iterable of SparseParameter
+        Parameters that stay as they are; they count towards the density.
+    full : bool
+        Whether layers with every connection evolve too, or are left alone.
     protect : int
         Updates during which a newborn connection cannot be dropped.
     replaces_step : bool
@@ -76,26 +88,27 @@ class TopologyUpdater:
         schedule: Callable[[int], float | None],
         allocate: Allocate = same,
         newborn: Newborn = zero,
+        budget: Callable[[int], float] | None = None,
+        prune: Prune = prune_globally,
+        exempt: Iterable[SparseParameter] = (),
+        full: bool = False,
         protect: int = 0,
         replaces_step: bool = True,
         seed: int | np.random.Generator | None = 0,
     ) -> None:
         if protect < 0:
             raise ValueError(f"protect must be at least 0 updates, got {protect}")
-        params = list(params)
-        for p in params:
-            if not isinstance(p, SparseParameter | Tensor):
-                raise TypeError(
-                    "a parameter is a SparseParameter or a Tensor, not "
-                    f"{type(p).__name__}; give model.parameters()"
-                )
-        self.params = [p for p in params if isinstance(p, SparseParameter)]
+        self.params = sparse_parameters(params)
+        self.exempt = {id(p) for p in exempt}
         self.optimizer = optimizer
         self.drop = drop
         self.allocate = allocate
         self.grow = grow
         self.newborn = newborn
         self.schedule = schedule
+        self.budget = budget
+        self.prune = prune
+        self.full = full
         self.protect = protect
         self.replaces_step = replaces_step
         self.seed = as_seed(seed)
@@ -104,6 +117,16 @@ class TopologyUpdater:
         self.last_changes: list[Change] = []
         # Update in which each connection was born, only kept where it is needed.
         self._born: dict[int, np.ndarray] = {}
+        self._capture = Capture(
+            self.params, grow.window, getattr(grow, "limit_bytes", None)
+        )
+        self._announce()
+
+    # ------------------------------------------------------------ one step
+
+    def backward(self, loss: Tensor) -> None:
+        """``loss.backward()``, with whatever else the next :meth:`step` needs."""
+        loss.backward()
 
     def step(self) -> bool:
         """Counts a step and updates the topology if one is due.
@@ -113,12 +136,29 @@ class TopologyUpdater:
         bool
             True if the topology changed and that replaces the optimiser's step.
         """
+        self._capture.collect()
         fraction = self.schedule(self.steps)
+        if fraction is not None:
+            self.update(fraction)
         self.steps += 1
-        if fraction is None:
-            return False
-        self.update(fraction)
-        return self.replaces_step
+        self._announce()
+        return fraction is not None and self.replaces_step
+
+    def finish(self) -> None:
+        """Called when training is over; most methods have nothing left to do."""
+
+    def announce(self) -> None:
+        """Asks the next backward pass for what an update needs, whatever the schedule.
+
+        For those who call :meth:`update` themselves.
+        """
+        self._capture.announce(True)
+
+    def _announce(self) -> None:
+        ahead = range(self.steps, self.steps + self._capture.window)
+        self._capture.announce(any(self.schedule(s) is not None for s in ahead))
+
+    # ------------------------------------------------------------ one update
 
     def update(self, fraction: float) -> list[TopologyChange]:
         """Makes one update now.
@@ -126,66 +166,154 @@ class TopologyUpdater:
         Parameters
         ----------
         fraction : float
-            Fraction of the connections to drop.
+            Fraction of the connections to drop and grow again.
 
         Returns
         -------
         list of TopologyChange
-            One for each sparse parameter that evolves.
+            In the order in which they were made, at least one for each sparse parameter
+            that evolves; two where a falling budget was met first.
         """
+        self._capture.collect()
         for p in self.params:
             p.check_trainable()
-        layers = [
-            Layer(i, p, self.optimizer, self.seed, self.updates, self._protected(i, p))
-            for i, p in enumerate(self.params)
-            if not p.pattern.is_full
-        ]
-        keeps = [self.drop(layer, fraction) for layer in layers]
-        freed = [int(k.size - np.count_nonzero(k)) for k in keeps]
-        capacities = [
-            self._free(layer, f) for layer, f in zip(layers, freed, strict=True)
-        ]
-        for i, (layer, capacity) in enumerate(zip(layers, capacities, strict=True)):
-            if freed[i] > capacity:
-                # Nearly full, and what was dropped may not return: drop fewer.
-                keeps[i] = self._drop_at_most(layer, fraction, capacity)
-                freed[i] = int(keeps[i].size - np.count_nonzero(keeps[i]))
-        counts = self.allocate(layers, freed, capacities)
-        if sum(counts) != sum(freed):
-            raise RuntimeError(f"allocation {counts} does not conserve {freed}")
-
+        layers = self._layers()
+        now = sum(layer.pattern.nnz for layer in layers)
+        total = now if self.budget is None else self._total(self.budget(self.steps))
         changes = []
-        self.last_changes = []
-        for layer, keep, n_drop, n_grow in zip(
-            layers, keeps, freed, counts, strict=True
-        ):
-            added = self.grow(layer, keep, n_grow)
-            change = layer.pattern.with_changes(keep, added)
-            self._apply(layer, change)
-            changes.append(change)
-            self.last_changes.append(Change(layer.param.name, n_drop, n_grow))
+        names = {layer.index: layer.param.name for layer in layers}
+        tally = {index: [0, 0] for index in names}
+        if total < now:
+            keeps = self.prune(layers, total)
+            edits = [
+                Edit(keep, nothing(layer.pattern))
+                for layer, keep in zip(layers, keeps, strict=True)
+            ]
+            changes += self._edit(layers, edits, tally)
+            layers = self._layers()
+        if fraction > 0 or total >= now:
+            changes += self._edit(layers, self.plan(layers, fraction, total), tally)
+        self.last_changes = [Change(names[i], *tally[i]) for i in names]
         self.updates += 1
         return changes
 
-    def __repr__(self) -> str:
-        """How much evolves, by which parts, and how far it is."""
-        n = sum(not p.pattern.is_full for p in self.params)
-        parts = ", ".join(
-            f"{name}={_named(getattr(self, name))}"
-            for name in ("drop", "allocate", "grow", "newborn", "schedule")
-        )
-        return (
-            f"TopologyUpdater({n} evolving parameter{'s' * (n != 1)}, {parts}, "
-            f"steps={self.steps}, updates={self.updates})"
-        )
+    def plan(
+        self, layers: Sequence[Layer], fraction: float, total: int
+    ) -> Sequence[Edit]:
+        """What an update does to each layer.
+
+        Parameters
+        ----------
+        layers : sequence of Layer
+        fraction : float
+            To drop.
+        total : int
+            Connections of all layers together afterwards.
+        """
+        if self._capture.window and not all(layer.gradients for layer in layers):
+            raise ValueError(
+                f"growth by {self.grow!r} needs the factors of the last backward pass; "
+                "let step() follow every backward(), or call announce() before the "
+                "backward pass and update() after it"
+            )
+        keeps = self.drop(layers, fraction)
+        kept, capacities = [], []
+        for i, layer in enumerate(layers):
+            n_rows, n_cols = layer.pattern.shape
+            room = n_rows * n_cols - layer.pattern.nnz
+            left = int(np.count_nonzero(keeps[i]))
+            if not self.grow.regrow and layer.pattern.nnz - left > room:
+                # Nearly full, and what was dropped may not return: drop fewer.
+                keeps[i] = drop_at_most(layer, keeps[i], room)
+                left = layer.pattern.nnz - room
+            kept.append(left)
+            capacities.append(n_rows * n_cols - left if self.grow.regrow else room)
+        counts = self.allocate(layers, kept, total - sum(kept), capacities)
+        if sum(counts) + sum(kept) != total:
+            raise RuntimeError(f"growing {counts} after keeping {kept} is not {total}")
+        edits = []
+        for layer, keep, count in zip(layers, keeps, counts, strict=True):
+            added = self.grow(layer, keep, count)
+            edits.append(
+                revive(layer, keep, added) if self.grow.revive else Edit(keep, added)
+            )
+        return edits
+
+    def _layers(self) -> list[Layer]:
+        return [
+            Layer(
+                i,
+                p,
+                self.optimizer,
+                self.seed,
+                self.updates,
+                self._protected(i),
+                tuple(self._capture.history[i]),
+            )
+            for i, p in enumerate(self.params)
+            if self._evolves(p)
+        ]
+
+    def _evolves(self, param: SparseParameter) -> bool:
+        if id(param) in self.exempt:
+            return False
+        return self.full or not param.pattern.is_full
+
+    def _total(self, density: float) -> int:
+        """Connections of what evolves, for a density of the whole network."""
+        positions = sum(p.shape[0] * p.shape[1] for p in self.params)
+        others = sum(p.nnz for p in self.params if not self._evolves(p))
+        total = round(density * positions) - others
+        if total < 0:
+            raise ValueError(
+                f"density {density:g} of {positions} positions leaves less than the "
+                f"{others} connections of the layers that do not evolve"
+            )
+        return total
+
+    def _protected(self, index: int) -> np.ndarray | None:
+        """Mask of connections born less than `protect` updates ago."""
+        born = self._born.get(index)
+        return None if born is None else self.updates - born <= self.protect
+
+    def _edit(
+        self,
+        layers: Sequence[Layer],
+        edits: Sequence[Edit],
+        tally: dict[int, list[int]],
+    ) -> list[TopologyChange]:
+        changes = []
+        for layer, edit in zip(layers, edits, strict=True):
+            change = layer.pattern.with_changes(*edit)
+            tally[layer.index][0] += change.n_dropped
+            tally[layer.index][1] += change.n_newborn
+            self.apply(layer, change)
+            changes.append(change)
+        return changes
+
+    def apply(self, layer: Layer, change: TopologyChange) -> None:
+        """Moves values, gradient, optimiser state and birth dates along."""
+        layer.param.replace(change, self.newborn(layer, change))
+        if self.optimizer is not None:
+            self.optimizer.remap(layer.param, change)
+        if self.protect:
+            # Int32 counters cannot run out: the first connections are always old.
+            born = self._born.get(layer.index)
+            if born is None:
+                born = np.full(change.old.nnz, -self.protect - 1, dtype=np.int32)
+            self._born[layer.index] = change.remap(born, fill=self.updates)
+
+    # ------------------------------------------------------------ state
 
     def state(self) -> dict[str, Any]:
-        """What resuming needs: counters, and birth dates in storage order."""
+        """What resuming needs: counters, birth dates in storage order, parts' state."""
         return {
             "steps": self.steps,
             "updates": self.updates,
             "seed": self.seed,
             "born": {self.params[i].name: born for i, born in self._born.items()},
+            "drop": self.drop.state() if hasattr(self.drop, "state") else {},
+            "window": self._capture.state(),
         }
 
     def load_state(self, state: dict[str, Any]) -> None:
@@ -199,39 +327,37 @@ class TopologyUpdater:
                         f"birth dates of {param.name!r} have shape {born[i].shape}, "
                         f"its pattern has nnz={param.nnz}"
                     )
+        if hasattr(self.drop, "load_state"):
+            self.drop.load_state(state["drop"])
+        self._capture.load_state(state.get("window", {}))
         self.steps = int(state["steps"])
         self.updates = int(state["updates"])
         self.seed = int(state["seed"])
         self._born = born
+        self._announce()
 
-    def _protected(self, index: int, param: SparseParameter) -> np.ndarray | None:
-        """Mask of connections born less than `protect` updates ago."""
-        born = self._born.get(index)
-        return None if born is None else self.updates - born <= self.protect
+    def __repr__(self) -> str:
+        """How much evolves, by which parts, and how far it is."""
+        n = sum(self._evolves(p) for p in self.params)
+        names = ["drop", "allocate", "grow", "newborn", "schedule"]
+        names += ["budget"] if self.budget is not None else []
+        parts = ", ".join(f"{name}={_named(getattr(self, name))}" for name in names)
+        return (
+            f"{type(self).__name__}({n} evolving parameter{'s' * (n != 1)}, {parts}, "
+            f"steps={self.steps}, updates={self.updates})"
+        )
 
-    def _free(self, layer: Layer, freed: int) -> int:
-        """How many connections a layer can grow after dropping `freed`."""
-        n_rows, n_cols = layer.pattern.shape
-        free = n_rows * n_cols - layer.pattern.nnz
-        return free + freed if self.grow.regrow else free
 
-    def _drop_at_most(self, layer: Layer, fraction: float, limit: int) -> np.ndarray:
-        """Drops by a smaller fraction, so that at most `limit` connections go."""
-        if limit == 0:
-            return np.ones(layer.pattern.nnz, dtype=bool)
-        return self.drop(layer, min(fraction, limit / layer.pattern.nnz))
-
-    def _apply(self, layer: Layer, change: TopologyChange) -> None:
-        """Moves values, gradient, optimiser state and birth dates along."""
-        layer.param.replace(change, self.newborn(layer, change))
-        if self.optimizer is not None:
-            self.optimizer.remap(layer.param, change)
-        if self.protect:
-            # Int32 counters cannot run out: the first connections are always old.
-            born = self._born.get(layer.index)
-            if born is None:
-                born = np.full(change.old.nnz, -self.protect - 1, dtype=np.int32)
-            self._born[layer.index] = change.remap(born, fill=self.updates)
+def sparse_parameters(params: Iterable[Any]) -> list[SparseParameter]:
+    """The sparse ones of a model's parameters; TypeError for anything else."""
+    found = list(params)
+    for p in found:
+        if not isinstance(p, SparseParameter | Tensor):
+            raise TypeError(
+                "a parameter is a SparseParameter or a Tensor, not "
+                f"{type(p).__name__}; give model.parameters()"
+            )
+    return [p for p in found if isinstance(p, SparseParameter)]
 
 
 def _named(part: Any) -> str:

@@ -141,6 +141,8 @@ def fit(
             _train_epoch(state, parts.train, clip_grad_norm)
             if state.stop and state.batch < state.steps_per_epoch:
                 break
+            if state.epoch + 1 == epochs and state.topology is not None:
+                state.topology.finish()
             _finish_epoch(state, parts)
             _end_epoch(state)
         state.history.stop_reason = state.stop_reason
@@ -250,7 +252,10 @@ def _step(
     if not math.isfinite(state.batch_loss):
         _nonfinite(state)
         return False
-    value.backward()
+    if state.topology is None:
+        value.backward()
+    else:
+        state.topology.backward(value)
     if clip is not None:
         from sparsenn.optim import clip_grad_norm
 

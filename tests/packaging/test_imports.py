@@ -25,7 +25,7 @@ ALLOWED = {
     "ops": {"autograd", "sparse"},
     "nn": {"ops"},
     "optim": {"autograd", "sparse"},
-    "topology": {"optim"},
+    "topology": {"optim", "ops"},
     "data": {"sparse", "random", "autograd", "files"},
     "models": {"nn", "topology"},
     "export": {"nn", "files", "data", "models"},

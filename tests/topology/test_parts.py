@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -32,7 +30,7 @@ def dropped(layer: Layer, keep: np.ndarray) -> list[float]:
 
 def test_magnitude_drops_the_smallest() -> None:
     layer = layer_of([0.5, -0.1, 0.3, -0.9, 0.05, 0.2, -0.6, 0.7, 0.8, -0.4])
-    keep = topology.magnitude(layer, 0.3)
+    keep = topology.drop.magnitude([layer], 0.3)[0]
     assert dropped(layer, keep) == [-0.1, 0.05, 0.2]
 
 
@@ -40,40 +38,40 @@ def test_sign_drops_the_fraction_of_each_sign() -> None:
     positive = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7]
     negative = [-1.0, -2.0, -3.0, -4.0]
     layer = layer_of(positive + negative)
-    keep = topology.sign()(layer, 0.5)
+    keep = topology.drop.sign()([layer], 0.5)[0]
     assert dropped(layer, keep) == [-2.0, -1.0, 0.1, 0.2, 0.3]
 
 
 def test_article_drops_half_from_each_sign() -> None:
     positive = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8]
     layer = layer_of([*positive, -1.0, -2.0])
-    keep = topology.sign(of_each=False)(layer, 0.4)
+    keep = topology.drop.sign(of_each=False)([layer], 0.4)[0]
     assert dropped(layer, keep) == [-2.0, -1.0, 0.1, 0.2]
 
 
 def test_article_takes_from_the_other_sign_what_one_lacks() -> None:
     positive = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9]
     layer = layer_of([*positive, -1.0])
-    keep = topology.sign(of_each=False)(layer, 0.4)
+    keep = topology.drop.sign(of_each=False)([layer], 0.4)[0]
     assert dropped(layer, keep) == [-1.0, 0.1, 0.2, 0.3]
 
 
 def test_of_equal_magnitudes_the_lower_position_stays() -> None:
     layer = layer_of(np.ones(10))
-    keep = layer.pattern.to_canonical(topology.magnitude(layer, 0.4))
+    keep = layer.pattern.to_canonical(topology.drop.magnitude([layer], 0.4)[0])
     assert keep.tolist() == [True] * 6 + [False] * 4
 
 
 def test_zeros_count_as_the_smallest_positive_weights() -> None:
     layer = layer_of([0.0, -0.0, 0.5, 1.0, -1.0, -2.0])
-    keep = topology.sign()(layer, 0.5)
+    keep = topology.drop.sign()([layer], 0.5)[0]
     assert dropped(layer, keep) == [-1.0, 0.0, 0.0]
 
 
-DROPS: list[Callable[[Layer, float], np.ndarray]] = [
-    topology.magnitude,
-    topology.sign(),
-    topology.sign(of_each=False),
+DROPS: list[topology.Drop] = [
+    topology.drop.magnitude,
+    topology.drop.sign(),
+    topology.drop.sign(of_each=False),
 ]
 
 
@@ -84,7 +82,7 @@ DROPS: list[Callable[[Layer, float], np.ndarray]] = [
 )
 @pytest.mark.parametrize("drop", DROPS, ids=["magnitude", "sign", "article"])
 def test_the_protected_are_never_dropped(
-    drop: Callable[[Layer, float], np.ndarray],
+    drop: topology.Drop,
     values: list[float],
     fraction: float,
     data: st.DataObject,
@@ -95,7 +93,7 @@ def test_the_protected_are_never_dropped(
         bool,
     )
     layer = Layer(0, free.param, None, 0, 0, protected)
-    keep = drop(layer, fraction)
+    (keep,) = drop([layer], fraction)
     assert keep.dtype == bool
     assert keep[protected].all()
     assert np.count_nonzero(~keep) <= int(fraction * len(values)) + 1
@@ -250,7 +248,7 @@ def test_cosine_schedule_reaches_half_at_the_middle() -> None:
         ({"fraction": float("nan")}, "drop_fraction"),
         ({"every": 0}, "every must be at least 1"),
         ({"decay": "cosine"}, "needs an end_step"),
-        ({"decay": "linear"}, "'constant' or 'cosine'"),
+        ({"decay": "square"}, "decay must be one of constant, cosine"),
     ],
 )
 def test_schedule_refuses(arguments: dict, message: str) -> None:
@@ -266,7 +264,7 @@ def test_recipes_refuse_unknown_names() -> None:
         topology.SET(layer.parameters(), drop="weight")  # type: ignore[arg-type]
     opt = optim.SGD(layer.parameters())
     with pytest.raises(ValueError, match="method must be one of dense, static, set"):
-        topology.make("rigl", layer.parameters(), opt, steps_per_epoch=10)
+        topology.make("rigll", layer.parameters(), opt, steps_per_epoch=10)
 
 
 def test_a_model_is_not_its_parameters() -> None:
@@ -295,5 +293,6 @@ def test_a_recipe_takes_the_options_that_it_names() -> None:
     assert repr(made) == (
         "TopologyUpdater(1 evolving parameter, drop=sign(of_each=True), allocate=same, "
         "grow=random(regrow=True), newborn=zero, schedule=Periodic(fraction=0.3, "
-        "every=7, end_step=None, decay='constant'), steps=0, updates=0)"
+        "every=7, end_step=None, decay='constant', floor=0.0, doublings=()), steps=0, "
+        "updates=0)"
     )
