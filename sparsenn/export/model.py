@@ -218,7 +218,14 @@ def save(
     ------
     ValueError
         If a weight is virtual, or a layer is not registered.
+    RuntimeError
+        If a weight has gates that are still trained.
     """
+    from sparsenn.sparse import SparseParameter
+
+    for _, parameter in model.named_parameters():
+        if isinstance(parameter, SparseParameter):
+            parameter.check_ungated("saved as a model")
     arrays = model_arrays(model)
     metadata = model_metadata(model, scaling=scaling, extra=extra, kind="model")
     write(path, arrays, metadata)

@@ -177,6 +177,9 @@ class Module(ABC):
             raise ValueError(f"batch must be an integer of at least 1, got {batch!r}")
         if batch < 1:
             raise ValueError(f"batch must be an integer of at least 1, got {batch}")
+        for _, parameter in self.named_parameters():
+            if isinstance(parameter, SparseParameter):
+                parameter.check_ungated("frozen")
         modules = [module for _, module in self.named_modules()]
         # All are found before the first changes: a parameter may be in two modules.
         for module in modules:

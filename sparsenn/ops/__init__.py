@@ -30,6 +30,7 @@ from sparsenn.ops.choice import (
     sign,
     where,
 )
+from sparsenn.ops.curvature import gradient_flow, hessian_product
 from sparsenn.ops.elementwise import (
     cos,
     erf,
@@ -89,6 +90,8 @@ __all__ = [
     "gate",
     "gelu",
     "getitem",
+    "gradient_flow",
+    "hessian_product",
     "k_winners",
     "leaky_relu",
     "linear",

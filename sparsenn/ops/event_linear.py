@@ -59,12 +59,12 @@ def _vjp(
 ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
     values, x, _ = inputs
     g, dbias = activation_backward(g, out, needs[2], activation)
-    if factors is not None and needs[0]:
-        factors.append((g.data, x.data))
     batch, itemsize = x.shape[0], values.dtype.itemsize
     if not is_recording() and backward_by_events(
         pattern, batch, events.count, itemsize
     ):
+        if factors is not None and needs[0]:
+            factors.append((g.data, x.data))
         dx, dvalues = _core.event_backward(
             pattern.column_index(),
             values.data if needs[1] else None,
@@ -79,7 +79,9 @@ def _vjp(
             dbias,
         )
     kept = keep(x, events) if needs[0] else x
-    to_values, to_x = sparse.linear_backward(values, g, kept, needs[:2], pattern)
+    to_values, to_x = sparse.linear_backward(
+        values, g, kept, needs[:2], pattern, factors
+    )
     return to_values, None if to_x is None else keep(to_x, events), dbias
 
 

@@ -9,6 +9,10 @@ With S the pattern of W and batch-first activations::
 Each one's derivatives are the other two, so derivatives of any order exist. Where
 nothing records, the backward pass calls one fused kernel instead; the bits are the
 same. A full pattern goes to BLAS unless it is narrow.
+
+A weight whose ``factors`` is a list has every derivative for its values noted there as
+factors (dy, x) of ``dy^T x``, in passes of any order: after the second one of a product
+``<gradient, v>`` they are those of H v, at inactive positions as well.
 """
 
 from __future__ import annotations
@@ -40,7 +44,13 @@ def _dense(values: np.ndarray, pattern: SparsePattern) -> np.ndarray:
     return values.reshape(pattern.shape)
 
 
-def _spmm(values: np.ndarray, x: np.ndarray, *, pattern: SparsePattern) -> np.ndarray:
+def _spmm(
+    values: np.ndarray,
+    x: np.ndarray,
+    *,
+    pattern: SparsePattern,
+    factors: Factors | None = None,
+) -> np.ndarray:
     layout = pattern.kernel_layout
     if layout is None:
         return matmul(x, _dense(values, pattern).T)
@@ -49,7 +59,13 @@ def _spmm(values: np.ndarray, x: np.ndarray, *, pattern: SparsePattern) -> np.nd
     return _core.spmm(layout, values, as_order(x, True))
 
 
-def _spmm_t(values: np.ndarray, y: np.ndarray, *, pattern: SparsePattern) -> np.ndarray:
+def _spmm_t(
+    values: np.ndarray,
+    y: np.ndarray,
+    *,
+    pattern: SparsePattern,
+    factors: Factors | None = None,
+) -> np.ndarray:
     layout = pattern.kernel_layout
     if layout is None:
         return matmul(y, _dense(values, pattern))
@@ -74,8 +90,11 @@ def linear_backward(
     x: Tensor,
     needs: tuple[bool, bool],
     pattern: SparsePattern,
+    factors: Factors | None,
 ) -> tuple[Tensor | None, Tensor | None]:
     """Gradients of ``spmm(values, x)`` for the values and for x."""
+    if factors is not None and needs[0]:
+        factors.append((g.data, x.data))
     if not is_recording():
         dy = g.data
         fused = None if pattern.by_column else pattern.kernel_layout
@@ -90,8 +109,37 @@ def linear_backward(
         )
     return (
         apply(sddmm_, (g, x), {"pattern": pattern}) if needs[0] else None,
-        apply(spmm_t_, (values, g), {"pattern": pattern}) if needs[1] else None,
+        _noting(spmm_t_, values, g, pattern, factors) if needs[1] else None,
     )
+
+
+def _spmm_t_vjp(
+    g: Tensor,
+    out: Tensor | None,
+    inputs: tuple[Tensor, Tensor],
+    needs: tuple[bool, bool],
+    *,
+    pattern: SparsePattern,
+    factors: Factors | None = None,
+) -> tuple[Tensor | None, Tensor | None]:
+    values, y = inputs
+    if factors is not None and needs[0]:
+        factors.append((y.data, g.data))
+    return (
+        apply(sddmm_, (y, g), {"pattern": pattern}) if needs[0] else None,
+        _noting(spmm_, values, g, pattern, factors) if needs[1] else None,
+    )
+
+
+def _noting(
+    product: Primitive,
+    values: Tensor,
+    x: Tensor,
+    pattern: SparsePattern,
+    factors: Factors | None,
+) -> Tensor:
+    """A product with a weight, whose own derivative is noted as the weight's is."""
+    return apply(product, (values, x), {"pattern": pattern, "factors": factors})
 
 
 # ---------------------------------------------------------------- primitives
@@ -121,8 +169,8 @@ def _weight(values: np.ndarray, pattern: SparsePattern) -> np.ndarray:
 spmm_: Primitive = primitive(
     "spmm",
     _spmm,
-    lambda g, out, inputs, needs, *, pattern: linear_backward(
-        inputs[0], g, inputs[1], needs, pattern
+    lambda g, out, inputs, needs, *, pattern, factors=None: linear_backward(
+        inputs[0], g, inputs[1], needs, pattern, factors
     ),
     saves=("1", "0"),
     sample=lambda rng: _samples("spmm", rng),
@@ -132,10 +180,7 @@ spmm_: Primitive = primitive(
 spmm_t_: Primitive = primitive(
     "spmm_t",
     _spmm_t,
-    lambda g, out, inputs, needs, *, pattern: (
-        apply(sddmm_, (inputs[1], g), {"pattern": pattern}) if needs[0] else None,
-        apply(spmm_, (inputs[0], g), {"pattern": pattern}) if needs[1] else None,
-    ),
+    _spmm_t_vjp,
     saves=("1", "0"),
     sample=lambda rng: _samples("spmm_t", rng),
     reference=lambda values, y, *, pattern: y @ _weight(values, pattern),
@@ -195,9 +240,7 @@ def _linear_vjp(
 ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
     values, x, _ = inputs
     g, dbias = activation_backward(g, out, needs[2], activation)
-    if factors is not None and needs[0]:
-        factors.append((g.data, x.data))
-    dvalues, dx = linear_backward(values, g, x, needs[:2], pattern)
+    dvalues, dx = linear_backward(values, g, x, needs[:2], pattern, factors)
     return dvalues, dx, dbias
 
 
@@ -336,6 +379,9 @@ def linear(
     pattern = weight.pattern
     if sparse:
         x.check_features(pattern.shape)
+    if weight.gate is not None:
+        values = weight.gate(weight.values)
+    elif sparse:
         values = weight.values_for(x.columns.columns)
     else:
         values = weight.values

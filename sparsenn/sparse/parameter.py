@@ -29,6 +29,16 @@ class Behind(Protocol):
         """Does it, to some columns (int32, ascending) or to all."""
 
 
+class Gate(Protocol):
+    """What a weight's values pass through before they are used."""
+
+    def __call__(self, values: Tensor) -> Tensor:
+        """The effective values, shape (nnz,), differentiable, storage order."""
+
+    def carry(self, change: TopologyChange) -> None:
+        """Follows a change of the pattern."""
+
+
 @final
 class SparseParameter:
     """A sparse (n_out, n_in) weight that an optimiser trains.
@@ -59,6 +69,10 @@ class SparseParameter:
         While a list, every backward pass appends the factors ``(dy, x)`` of the
         weight's gradient ``dy.T @ x``, for growth by gradient
         (:class:`sparsenn.ops.OuterSum`). None, the default, keeps nothing.
+    gate : Gate or None
+        Layers use ``gate(values)`` in place of the values, and gradients flow through
+        it. It follows `replace`; `set` to another pattern removes it. Whoever set it
+        folds it into the values in the end: a gated weight is neither frozen nor saved.
     frozen : int or None
         The batch size that the weight is frozen for, see :meth:`freeze`.
     """
@@ -69,6 +83,7 @@ class SparseParameter:
         "behind",
         "factors",
         "frozen",
+        "gate",
         "initializer",
         "name",
     )
@@ -83,8 +98,10 @@ class SparseParameter:
         self.name = name
         self.initializer = initializer
         self.factors: list[tuple[np.ndarray, Any]] | None = None
+        self.gate: Gate | None = None
         self.frozen: int | None = None
         self.behind: Behind | None = None
+        self._pattern = pattern
         self.set(pattern, values)
 
     def set(self, pattern: SparsePattern, values: np.ndarray | Tensor) -> None:
@@ -110,6 +127,8 @@ class SparseParameter:
             )
         if hasattr(self, "_values"):
             self.values.retire_()  # current, so that the optimiser's state is too
+            if pattern is not self._pattern:
+                self.gate = None
         self._pattern = pattern
         trained = self.frozen is None
         self._values = Tensor(np.ascontiguousarray(data), requires_grad=trained)
@@ -125,7 +144,17 @@ class SparseParameter:
         batch : int
             Samples that the products will mostly have, at least 1.
         """
+        self.check_ungated("frozen")
         self._store_for(batch)
+
+    def check_ungated(self, done: str) -> None:
+        """Raises RuntimeError if the weight has a gate; `done` is what cannot be."""
+        if self.gate is not None:
+            raise RuntimeError(
+                f"weight {self.name!r} has gates that are still trained and cannot be "
+                f"{done}; call finish() of the topology updater first, which leaves "
+                "an ordinary weight"
+            )
 
     def unfreeze(self) -> None:
         """Stores the weight for training again; nothing if it is not frozen."""
@@ -164,10 +193,13 @@ class SparseParameter:
                 f"the change is of {change.old!r}, but parameter {self.name!r} has "
                 f"{self._pattern!r}"
             )
-        gradient = self.grad
+        gradient, gate = self.grad, self.gate
         self.set(
             change.new, change.remap(self.values.data) if values is None else values
         )
+        if gate is not None:
+            gate.carry(change)
+            self.gate = gate
         if gradient is not None:
             self.values.grad = Tensor(change.remap(gradient.data))
 
