@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from sparsenn.topology import allocate, drop, grow, score
 from sparsenn.topology.drop import Drop
+from sparsenn.topology.exploration import Exploration
 from sparsenn.topology.grow import Grow
 from sparsenn.topology.layer import Layer
 from sparsenn.topology.methods import (
@@ -47,6 +48,7 @@ __all__ = [
     "Cubic",
     "Drop",
     "Edit",
+    "Exploration",
     "GraNet",
     "Grow",
     "Layer",
