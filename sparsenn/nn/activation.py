@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, final
+from typing import Any, ClassVar, final
 
 import numpy as np
 
@@ -14,6 +14,8 @@ from sparsenn.nn.module import Module
 
 class _Plain(Module):
     """An activation without parameters or options."""
+
+    unitwise: ClassVar[bool] = True
 
     def config(self) -> dict[str, Any]:
         """No arguments."""
@@ -65,6 +67,8 @@ class Tanh(_Plain):
 class LeakyReLU(Module):
     """``x`` above 0, ``slope * x`` below."""
 
+    unitwise: ClassVar[bool] = True
+
     def __init__(self, slope: float = 0.01) -> None:
         self.slope = slope
 
@@ -95,6 +99,8 @@ class AllReLU(Module):
     ----------
     Curci et al., "Truly sparse neural networks at scale", arXiv:2102.01732, equation 1.
     """
+
+    unitwise: ClassVar[bool] = True
 
     def __init__(self, number: int, alpha: float = 0.6) -> None:
         self.number = number
@@ -132,6 +138,8 @@ class SReLU(Module):
     arXiv:1512.07030.
     """
 
+    unitwise: ClassVar[bool] = True
+
     def __init__(self, n_features: int, dtype: Any = np.float32) -> None:
         self.n_features = n_features
         start = {"t_left": 0.0, "a_left": 0.2, "t_right": 0.4, "a_right": 1.0}
@@ -150,6 +158,16 @@ class SReLU(Module):
         left = self.t_left + self.a_left * (x - self.t_left)
         middle = ops.where(x.data <= self.t_left.data, left, x)
         return ops.where(x.data >= self.t_right.data, right, middle)
+
+    def select(self, features: np.ndarray) -> SReLU:
+        """The parameters of some features."""
+        new = SReLU(int(np.count_nonzero(features)), self.t_left.dtype)
+        for name in ("t_left", "a_left", "t_right", "a_right"):
+            old = getattr(self, name)
+            array = old.data[features]
+            setattr(new, name, Tensor(array, requires_grad=old.requires_grad))
+        new.training = self.training
+        return new
 
     def config(self) -> dict[str, Any]:
         """Number of features."""

@@ -10,6 +10,7 @@ from sparsenn.nn.activation import ReLU
 from sparsenn.nn.config import from_config, layer, to_config
 from sparsenn.nn.linear import Linear
 from sparsenn.nn.module import Module
+from sparsenn.sparse import SparseParameter
 
 
 @final
@@ -55,6 +56,10 @@ class Sequential(Module):
         """The layers, named by their numbers."""
         for i, module in enumerate(self.layers):
             yield str(i), module
+
+    def chain(self) -> list[SparseParameter]:
+        """The layers' weights, in order."""
+        return [weight for module in self.layers for weight in module.chain()]
 
     def config(self) -> dict[str, Any]:
         """The layers' own configurations."""

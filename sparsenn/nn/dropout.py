@@ -35,6 +35,8 @@ class Dropout(Module):
 
     buffers: ClassVar[tuple[str, ...]] = ("calls",)
 
+    unitwise: ClassVar[bool] = True
+
     def __init__(
         self,
         p: float = 0.5,

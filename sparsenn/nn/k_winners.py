@@ -66,6 +66,8 @@ class KWinners(Module):
 
     buffers: ClassVar[tuple[str, ...]] = ("duty_cycle", "seen", "strength")
 
+    unitwise: ClassVar[bool] = False
+
     def __init__(
         self,
         n_features: int,

@@ -102,6 +102,10 @@ class Linear(Module):
         """``activation(x W^T + b)``, shape (batch, n_out)."""
         return ops.linear(x, self.weight, self.bias, activation=activation)
 
+    def chain(self) -> list[SparseParameter]:
+        """The weight alone."""
+        return [self.weight]
+
     def config(self) -> dict[str, Any]:
         """Sizes and whether there is a bias; connections are saved by themselves."""
         config = {"n_in": self.n_in, "n_out": self.n_out}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -39,6 +40,10 @@ class Module(ABC):
 
     #: Whether :meth:`forward` can be given a :class:`sparsenn.ops.SparseBatch`.
     takes_sparse: ClassVar[bool] = False
+
+    #: Whether each output feature depends on the same input feature alone (True), or on
+    #: others too (False); None if the module does not say.
+    unitwise: ClassVar[bool | None] = None
 
     training: bool = True
 
@@ -216,6 +221,70 @@ class Module(ABC):
             module.training = was.training
             module._frozen = None
         return self
+
+    def chain(self) -> list[SparseParameter]:
+        """The sparse weights from input to output, if they form a chain.
+
+        In a chain the inputs of a weight are what is made of the outputs of the one
+        before, and of nothing else.
+
+        Raises
+        ------
+        TypeError
+            If the module does not say how its weights are connected. A model of your
+            own that is a chain can define this method.
+        """
+        weights = [p for p in self.parameters() if isinstance(p, SparseParameter)]
+        if weights:
+            raise TypeError(
+                f"{type(self).__name__} does not say how its {len(weights)} sparse "
+                "weights are connected; use a Sequential, or define chain() if they "
+                "follow one another"
+            )
+        return []
+
+    def select(self, features: np.ndarray) -> Module:
+        """A copy of a unitwise module for some of its features.
+
+        Parameters
+        ----------
+        features : ndarray of bool, shape (n_features,)
+            Those that stay.
+        """
+        return copy.deepcopy(self)
+
+    def compact(self) -> Module:
+        """A copy of the model without its dead neurons.
+
+        A hidden neuron without outgoing connections, or all of whose outgoing
+        connections end in such neurons, goes. A neuron without incoming connections is
+        constant: what it emits is added to the biases of the next layer, and it goes
+        too. Inputs and outputs of the model all stay. In evaluation the copy computes
+        the same function up to rounding; in training, dropout no longer hits what was
+        constant, and batch statistics of constant neurons no longer move.
+
+        Returns
+        -------
+        Module
+            Smaller weights in new parameters, so it takes a new optimiser. This model
+            stays as it is.
+
+        Raises
+        ------
+        TypeError
+            If the model is not a :class:`Sequential` of layers, or has a module between
+            two weights that does not say whether it is :attr:`unitwise`.
+        RuntimeError
+            If a part is frozen, virtual or gated.
+
+        Notes
+        -----
+        Layers that are not unitwise (:class:`LayerNorm`, :class:`KWinners`) make every
+        neuron before them matter: none of those is dead.
+        """
+        from sparsenn.nn.compact import compact
+
+        return compact(self)
 
     def config(self) -> dict[str, Any]:
         """Constructor arguments, as JSON values, that rebuild the structure."""

@@ -38,6 +38,8 @@ class BatchNorm1d(Module):
 
     buffers: ClassVar[tuple[str, ...]] = ("running_mean", "running_var")
 
+    unitwise: ClassVar[bool] = True  # in evaluation
+
     def __init__(
         self,
         n_features: int,
@@ -79,6 +81,19 @@ class BatchNorm1d(Module):
             var = Tensor(self.running_var)
         return centred * (self.weight / ops.sqrt(var + self.eps)) + self.bias
 
+    def select(self, features: np.ndarray) -> BatchNorm1d:
+        """The parameters and statistics of some features."""
+        n, dtype = int(np.count_nonzero(features)), self.weight.dtype
+        new = BatchNorm1d(n, self.eps, self.momentum, dtype)
+        for name in ("weight", "bias"):
+            old = getattr(self, name)
+            array = old.data[features]
+            setattr(new, name, Tensor(array, requires_grad=old.requires_grad))
+        new.running_mean = self.running_mean[features]
+        new.running_var = self.running_var[features]
+        new.training = self.training
+        return new
+
     def config(self) -> dict[str, Any]:
         """Sizes and constants."""
         return {
@@ -105,6 +120,8 @@ class LayerNorm(Module):
     ----------
     Ba et al., "Layer normalization", arXiv:1607.06450.
     """
+
+    unitwise: ClassVar[bool] = False
 
     def __init__(
         self, n_features: int, eps: float = 1e-5, dtype: Any = np.float32

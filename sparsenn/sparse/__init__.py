@@ -14,6 +14,7 @@ from sparsenn.sparse.interop import pattern_and_values
 from sparsenn.sparse.layout import choose_block_width, choose_index_bytes
 from sparsenn.sparse.parameter import SparseParameter
 from sparsenn.sparse.pattern import SparsePattern
+from sparsenn.sparse.restrict import restrict
 from sparsenn.sparse.selection import largest, largest_of_all, select, smallest
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "largest",
     "largest_of_all",
     "pattern_and_values",
+    "restrict",
     "select",
     "smallest",
 ]
