@@ -7,12 +7,13 @@ scores the connection with the lower (row, column) stays.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, Protocol, final
 
 import numpy as np
 
-from sparsenn.sparse import largest, largest_of_all, smallest
+from sparsenn.sparse import apportion, largest, largest_of_all, smallest
 from sparsenn.topology import score as scores
 from sparsenn.topology.layer import Layer
 from sparsenn.topology.score import Score
@@ -171,11 +172,12 @@ class threshold:
 
     def state(self) -> dict[str, Any]:
         """What resuming needs."""
-        return {"value": self.value}
+        return {"value": self.value, "target": self.target}
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Restores it."""
         self.value = float(state["value"])
+        self.target = int(state["target"])
 
     def __call__(self, layers: Sequence[Layer], fraction: float) -> list[np.ndarray]:
         """Masks of the connections kept; moves the threshold."""
@@ -215,11 +217,9 @@ def prune_globally(layers: Sequence[Layer], total: int) -> list[np.ndarray]:
 
 
 def prune_uniformly(layers: Sequence[Layer], total: int) -> list[np.ndarray]:
-    """Keeps the same share of every layer, by ``|w|``, `total` in all."""
-    from sparsenn.sparse import apportion
-
-    sizes = [layer.pattern.nnz for layer in layers]
-    counts = apportion(total, sizes, sizes)
+    """Keeps the same density in every layer, by ``|w|``, `total` in all."""
+    positions = [math.prod(layer.pattern.shape) for layer in layers]
+    counts = apportion(total, positions, [layer.pattern.nnz for layer in layers])
     return [
         largest(layer.pattern, np.abs(layer.values), count)
         for layer, count in zip(layers, counts, strict=True)

@@ -153,6 +153,9 @@ class Stages:
             )
         if not all(0 <= d <= 1 for d in self.densities):
             raise ValueError(f"densities must lie in [0, 1], got {self.densities}")
+        # From a file they come as lists.
+        object.__setattr__(self, "densities", tuple(self.densities))
+        object.__setattr__(self, "steps", tuple(self.steps))
         if list(self.steps) != sorted(self.steps):
             raise ValueError(f"steps must ascend, got {self.steps}")
 

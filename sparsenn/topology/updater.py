@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, is_dataclass
 from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
@@ -313,6 +313,8 @@ class TopologyUpdater:
             "seed": self.seed,
             "born": {self.params[i].name: born for i, born in self._born.items()},
             "drop": self.drop.state() if hasattr(self.drop, "state") else {},
+            # It may begin at the density that the network had when it was made.
+            "budget": asdict(self.budget) if is_dataclass(self.budget) else {},
             "window": self._capture.state(),
         }
 
@@ -329,6 +331,8 @@ class TopologyUpdater:
                     )
         if hasattr(self.drop, "load_state"):
             self.drop.load_state(state["drop"])
+        if is_dataclass(self.budget) and state.get("budget"):
+            self.budget = type(self.budget)(**state["budget"])
         self._capture.load_state(state.get("window", {}))
         self.steps = int(state["steps"])
         self.updates = int(state["updates"])
