@@ -38,6 +38,7 @@ class lowest:
 
     def __init__(self, score: Score) -> None:
         self.score = score
+        self.flow = getattr(score, "flow", False)
 
     def __repr__(self) -> str:
         """With its score."""

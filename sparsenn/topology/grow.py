@@ -159,6 +159,43 @@ class momentum:
         return grow_largest(layer, keep, count, reduce(add, terms), self)
 
 
+@final
+class flow:
+    """The free positions of largest ``|H g|``, with g the connections' gradient.
+
+    To first order in the newborns' weights, ``(H g)_j`` is by how much a weight at j
+    moves half the squared norm of the gradient. The product is searched in tiles and
+    never stored.
+
+    Parameters
+    ----------
+    regrow : bool
+        Whether what was just dropped is a candidate, and then keeps value and state.
+
+    References
+    ----------
+    Wang et al., arXiv:2002.07376, whose score this extends to weights of zero; Evci et
+    al., "Gradient flow in sparse neural networks", arXiv:2010.03533.
+    """
+
+    flow = True
+
+    def __init__(self, *, regrow: bool = False) -> None:
+        self.regrow = self.revive = regrow
+        self.window = 1
+
+    def __repr__(self) -> str:
+        """Whether what was dropped may return."""
+        return f"flow(regrow={self.regrow})"
+
+    def __call__(
+        self, layer: Layer, keep: np.ndarray, count: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """CSR (indptr, indices) of `count` positions."""
+        assert layer.flow is not None  # the updater has made sure
+        return grow_largest(layer, keep, count, layer.flow, self)
+
+
 def grow_largest(
     layer: Layer, keep: np.ndarray, count: int, outer: OuterSum, part: Grow
 ) -> tuple[np.ndarray, np.ndarray]:

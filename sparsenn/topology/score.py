@@ -47,6 +47,35 @@ def momentum(layer: Layer) -> np.ndarray:
     )
 
 
+class Flow:
+    """``w * (H g)``: dropping the lowest costs the gradient's norm least (GraSP).
+
+    To first order, removing w changes ``|g|^2 / 2`` by ``-w (H g)``, so the connections
+    of lowest score are those whose loss makes it larger, or least smaller.
+
+    References
+    ----------
+    Wang et al., "Picking winning tickets before training by preserving gradient flow",
+    arXiv:2002.07376, equation 8; its score is the negative of this one, and the largest
+    are removed.
+    """
+
+    flow = True
+
+    def __repr__(self) -> str:
+        """Its name."""
+        return "flow"
+
+    def __call__(self, layer: Layer) -> np.ndarray:
+        """Scores of shape (nnz,)."""
+        assert layer.flow is not None  # the updater has made sure
+        return layer.values * layer.flow.on(layer.pattern)
+
+
+flow = Flow()
+"""The score of `Flow`."""
+
+
 class magnitude_and_gradient:
     """``|w| + weight * |gradient|`` over the connections (MEST).
 

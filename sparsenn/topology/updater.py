@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, final
 import numpy as np
 
 from sparsenn.autograd import Tensor
+from sparsenn.ops import OuterSum, gradient_flow
 from sparsenn.random import as_seed
 from sparsenn.sparse import SparseParameter, TopologyChange
 from sparsenn.topology.allocate import Allocate, same
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from sparsenn.optim import Optimizer
 
 Prune = Callable[[Sequence[Layer], int], list[np.ndarray]]
+After = Callable[[Sequence[Layer]], None]
 
 
 @final
@@ -58,6 +60,8 @@ class TopologyUpdater:
         Step -> density of the whole network after an update; None: it stays.
     prune : callable
         ``(layers, total) -> keeps`` where the budget falls, before anything else.
+    after : iterable of callable
+        ``(layers) -> None``, called when an update has been made, on the new patterns.
     exempt : iterable of SparseParameter
         Parameters that stay as they are; they count towards the density.
     full : bool
@@ -90,6 +94,7 @@ class TopologyUpdater:
         newborn: Newborn = zero,
         budget: Callable[[int], float] | None = None,
         prune: Prune = prune_globally,
+        after: Iterable[After] = (),
         exempt: Iterable[SparseParameter] = (),
         full: bool = False,
         protect: int = 0,
@@ -108,6 +113,7 @@ class TopologyUpdater:
         self.schedule = schedule
         self.budget = budget
         self.prune = prune
+        self.after = tuple(after)
         self.full = full
         self.protect = protect
         self.replaces_step = replaces_step
@@ -117,16 +123,29 @@ class TopologyUpdater:
         self.last_changes: list[Change] = []
         # Update in which each connection was born, only kept where it is needed.
         self._born: dict[int, np.ndarray] = {}
+        # Parts that look at the Hessian's product with the gradient say so.
+        self._wants_flow = any(getattr(part, "flow", False) for part in (drop, grow))
+        self._flows: list[OuterSum] | None = None
         self._capture = Capture(
-            self.params, grow.window, getattr(grow, "limit_bytes", None)
+            self.params,
+            max(grow.window, int(self._wants_flow)),
+            getattr(grow, "limit_bytes", None),
         )
+        self._due = False
         self._announce()
 
     # ------------------------------------------------------------ one step
 
     def backward(self, loss: Tensor) -> None:
-        """``loss.backward()``, with whatever else the next :meth:`step` needs."""
-        loss.backward()
+        """``loss.backward()``, with whatever else the next :meth:`step` needs.
+
+        Where a part looks at the Hessian's product with the gradient, a second backward
+        pass makes it before each update. Gradients are those of ``loss.backward()``.
+        """
+        if self._wants_flow and self._due:
+            _, self._flows = gradient_flow(loss, self.params)
+        else:
+            loss.backward()
 
     def step(self) -> bool:
         """Counts a step and updates the topology if one is due.
@@ -141,6 +160,7 @@ class TopologyUpdater:
         if fraction is not None:
             self.update(fraction)
         self.steps += 1
+        self._flows = None
         self._announce()
         return fraction is not None and self.replaces_step
 
@@ -152,9 +172,11 @@ class TopologyUpdater:
 
         For those who call :meth:`update` themselves.
         """
+        self._due = True
         self._capture.announce(True)
 
     def _announce(self) -> None:
+        self._due = self.schedule(self.steps) is not None
         ahead = range(self.steps, self.steps + self._capture.window)
         self._capture.announce(any(self.schedule(s) is not None for s in ahead))
 
@@ -193,6 +215,11 @@ class TopologyUpdater:
             layers = self._layers()
         if fraction > 0 or total >= now:
             changes += self._edit(layers, self.plan(layers, fraction, total), tally)
+        if self.after:
+            layers = self._layers()
+            for part in self.after:
+                part(layers)
+        self._flows = None
         self.last_changes = [Change(names[i], *tally[i]) for i in names]
         self.updates += 1
         return changes
@@ -215,6 +242,11 @@ class TopologyUpdater:
                 f"growth by {self.grow!r} needs the factors of the last backward pass; "
                 "let step() follow every backward(), or call announce() before the "
                 "backward pass and update() after it"
+            )
+        if self._wants_flow and not all(layer.flow for layer in layers):
+            raise ValueError(
+                "the gradient's flow needs the loss itself; call topo.backward(loss) "
+                "in place of loss.backward()"
             )
         keeps = self.drop(layers, fraction)
         kept, capacities = [], []
@@ -249,6 +281,7 @@ class TopologyUpdater:
                 self.updates,
                 self._protected(i),
                 tuple(self._capture.history[i]),
+                self._flows[i] if self._flows is not None else None,
             )
             for i, p in enumerate(self.params)
             if self._evolves(p)

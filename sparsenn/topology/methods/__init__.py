@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from sparsenn.sparse import SparseParameter
 from sparsenn.topology.methods.dsr import DSR
+from sparsenn.topology.methods.gradient_flow import GradientFlow
 from sparsenn.topology.methods.gradual import GMP, GraNet
 from sparsenn.topology.methods.itop import ITOP
 from sparsenn.topology.methods.mest import MEST
@@ -34,6 +35,7 @@ __all__ = [
     "SET_DROPS",
     "SNFS",
     "GraNet",
+    "GradientFlow",
     "Plan",
     "Recipe",
     "RigL",
@@ -51,6 +53,14 @@ def _rigl(params: Any, opt: Any, plan: Plan, **options: Any) -> TopologyUpdater:
     options.setdefault("every", plan.interval(100))
     options.setdefault("end_step", plan.until(0.75))
     return RigL(params, opt, **options)
+
+
+def _gradient_flow(
+    params: Any, opt: Any, plan: Plan, **options: Any
+) -> TopologyUpdater:
+    options.setdefault("every", plan.interval(100))
+    options.setdefault("end_step", plan.until(0.75))
+    return GradientFlow(params, opt, **options)
 
 
 def _dsr(params: Any, opt: Any, plan: Plan, **options: Any) -> TopologyUpdater:
@@ -92,6 +102,9 @@ METHODS: dict[str, Recipe | None] = {
     "dsr": Recipe(_dsr, ("every",)),
     "snfs": Recipe(_snfs, ("drop_fraction", "every", "growth")),
     "rigl": Recipe(_rigl, ("drop_fraction", "newborn", "every")),
+    "gradient-flow": Recipe(
+        _gradient_flow, ("drop_fraction", "newborn", "every", "growth")
+    ),
     "mest": Recipe(_mest, ("drop_fraction", "every")),
     "gmp": Recipe(_gmp, ("every",), start=lambda density: 1.0),
     "granet": Recipe(
