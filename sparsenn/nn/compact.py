@@ -185,7 +185,7 @@ def _smaller(
         dtype=old.dtype,
         sparse_input=linear.sparse_input,
     )
-    new.weight.initializer = old.initializer
+    new.weight.initializer, new.weight.origin = old.initializer, None
     if bias is not None:
         trained = linear.bias is None or linear.bias.requires_grad
         new.bias = Tensor(bias[rows].astype(old.dtype), requires_grad=trained)

@@ -12,7 +12,7 @@ from sparsenn.nn import init
 from sparsenn.nn.config import layer
 from sparsenn.nn.module import Module
 from sparsenn.random import Purpose, Stream, as_seed
-from sparsenn.sparse import SparseParameter, SparsePattern
+from sparsenn.sparse import Origin, SparseParameter, SparsePattern
 from sparsenn.sparse.parameter import Initializer
 
 
@@ -88,7 +88,8 @@ class Linear(Module):
         self.sparse_input = bool(sparse_input)
         stream = Stream(seed, Purpose.INIT, layer=number)
         values = init(pattern, stream, np.dtype(dtype), None)
-        self.weight = SparseParameter(pattern, values, "weight", init)
+        origin = Origin(stream, full=pattern.is_full)
+        self.weight = SparseParameter(pattern, values, "weight", init, origin)
         self.bias = Tensor(np.zeros(n_out, dtype), requires_grad=True) if bias else None
 
     takes_sparse: ClassVar[bool] = True
@@ -123,4 +124,6 @@ class Linear(Module):
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Linear:
         """A layer of the given sizes with no connections."""
-        return cls(**config, nnz=0, init=init.Constant(0.0), seed=0)
+        new = cls(**config, nnz=0, init=init.Constant(0.0), seed=0)
+        new.weight.origin = None  # what is read into it was drawn elsewhere
+        return new

@@ -376,6 +376,8 @@ def linear(
     if not isinstance(x, SparseBatch):
         x = SparseBatch(x) if hasattr(x, "tocsr") else as_tensor(x)
     sparse = isinstance(x, SparseBatch)
+    if weight.observer is not None:
+        weight.observer(x)
     pattern = weight.pattern
     if sparse:
         x.check_features(pattern.shape)

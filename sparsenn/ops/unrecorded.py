@@ -15,7 +15,8 @@ def linear_unrecorded(
     """The result of `linear`, or None where the general way has to be taken.
 
     That is where something may be recorded, x says which of its elements are zero, the
-    weight has a gate, an argument has to be converted, or there is an error to explain.
+    weight has a gate or an observer, an argument has to be converted, or there is an
+    error to explain.
 
     Parameters
     ----------
@@ -28,7 +29,9 @@ def linear_unrecorded(
     -------
     Tensor, shape (batch, n_out), or None
     """
-    if type(x) is not Tensor or x.active is not None or weight.gate is not None:
+    if type(x) is not Tensor or x.active is not None:
+        return None
+    if weight.gate is not None or weight.observer is not None:
         return None
     values = weight.values
     if MODE.recording and (

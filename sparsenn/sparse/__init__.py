@@ -12,6 +12,7 @@ from sparsenn.sparse.change import TopologyChange
 from sparsenn.sparse.gradient import SparseGradient
 from sparsenn.sparse.interop import pattern_and_values
 from sparsenn.sparse.layout import choose_block_width, choose_index_bytes
+from sparsenn.sparse.origin import Origin
 from sparsenn.sparse.parameter import SparseParameter
 from sparsenn.sparse.pattern import SparsePattern
 from sparsenn.sparse.restrict import restrict
@@ -19,6 +20,7 @@ from sparsenn.sparse.selection import largest, largest_of_all, select, smallest
 
 __all__ = [
     "ALLOCATIONS",
+    "Origin",
     "SparseGradient",
     "SparseParameter",
     "SparsePattern",

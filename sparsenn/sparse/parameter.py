@@ -11,6 +11,7 @@ from sparsenn.autograd import Tensor
 from sparsenn.random import Stream
 from sparsenn.sparse.change import TopologyChange
 from sparsenn.sparse.gradient import SparseGradient
+from sparsenn.sparse.origin import Origin
 from sparsenn.sparse.pattern import SparsePattern
 
 if TYPE_CHECKING:
@@ -56,6 +57,8 @@ class SparseParameter:
     initializer : callable or None
         The distribution that the values came from; newborn connections may be drawn
         from it again.
+    origin : Origin or None
+        What the initializer drew from, for :meth:`initial_values`.
 
     Attributes
     ----------
@@ -73,6 +76,9 @@ class SparseParameter:
         Layers use ``gate(values)`` in place of the values, and gradients flow through
         it. It follows `replace`; `set` to another pattern removes it. Whoever set it
         folds it into the values in the end: a gated weight is neither frozen nor saved.
+    observer : callable or None
+        Gets every batch that a layer multiplies with the weight, a Tensor or a
+        SparseBatch.
     frozen : int or None
         The batch size that the weight is frozen for, see :meth:`freeze`.
     """
@@ -86,6 +92,8 @@ class SparseParameter:
         "gate",
         "initializer",
         "name",
+        "observer",
+        "origin",
     )
 
     def __init__(
@@ -94,9 +102,12 @@ class SparseParameter:
         values: np.ndarray | Tensor,
         name: str = "",
         initializer: Initializer | None = None,
+        origin: Origin | None = None,
     ) -> None:
         self.name = name
         self.initializer = initializer
+        self.origin = origin
+        self.observer: Callable[[Any], None] | None = None
         self.factors: list[tuple[np.ndarray, Any]] | None = None
         self.gate: Gate | None = None
         self.frozen: int | None = None
@@ -176,6 +187,33 @@ class SparseParameter:
                 f"weight {self.name!r} is frozen for batches of {self.frozen} and "
                 "cannot be trained or replaced; call unfreeze() of the model first"
             )
+
+    def initial_values(self) -> np.ndarray:
+        """What the present connections' values were at the start, drawn again.
+
+        Returns
+        -------
+        ndarray, shape (nnz,)
+            In storage order. Exactly the first values where the weight started with
+            every position, however it was pruned since, and where its pattern is still
+            its first one; otherwise scaled by the connections that there are now.
+
+        Raises
+        ------
+        RuntimeError
+            If nothing says what they were drawn from, as in a model read from a file.
+        """
+        if self.origin is None or self.initializer is None:
+            raise RuntimeError(
+                f"weight {self.name!r} does not know what its first values were drawn "
+                "from (it was read from a file, or built from values); give the values "
+                "themselves"
+            )
+        stream, dtype, pattern = self.origin.stream, self.dtype, self._pattern
+        if self.origin.full and not pattern.is_full:
+            full = SparsePattern.full(pattern.shape)
+            return self.initializer(full, stream, dtype, pattern.ranks())
+        return self.initializer(pattern, stream, dtype, None)
 
     def replace(self, change: TopologyChange, values: np.ndarray | None = None) -> None:
         """Moves to the new pattern of a change.
