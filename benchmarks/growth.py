@@ -31,7 +31,8 @@ PRODUCTS = "the products that this needs, dense BLAS"
 class ByGradient:
     """Grows where the gradient of one batch is largest (RigL, SNFS)."""
 
-    regrow = False
+    regrow = revive = False
+    window = 0  # the factors are those given here
 
     def __init__(self, sums: dict[int, Any]) -> None:
         self.sums = sums
@@ -112,7 +113,7 @@ def measure(
     by_gradient = topology.TopologyUpdater(
         model.parameters(),
         optimizer,
-        drop=topology.magnitude,
+        drop=topology.drop.magnitude,
         grow=ByGradient(by_parameter),
         schedule=lambda step: None,
     )
