@@ -26,6 +26,7 @@ from sparsenn.topology.methods import (
     GraNet,
     Recipe,
     RigL,
+    SRigL,
     Switch,
     make,
 )
@@ -58,6 +59,7 @@ __all__ = [
     "Periodic",
     "Recipe",
     "RigL",
+    "SRigL",
     "Stages",
     "Switch",
     "TopologyUpdater",

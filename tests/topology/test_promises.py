@@ -80,7 +80,7 @@ def test_the_same_bits_for_any_number_of_threads_and_when_resumed(method: str) -
         assert equal(whole, train(method, 40, break_at=break_at)[0])
     recipe = topology.METHODS[method]
     assert recipe is not None
-    if recipe.start(0.2) == 0.2:
+    if recipe.start(0.2) == 0.2 and method != "srigl":
         positions = 20 * 30 + 30 * 25 + 25 * 5
         assert set(totals) == {round(0.2 * positions)}
 
@@ -113,7 +113,7 @@ def test_exempt_layers_stay_and_count(method: str) -> None:
     topo.finish()
     assert topo.updates > 0
     assert weights[-1].pattern.is_full
-    if method != "cs":
+    if method not in ("cs", "srigl"):
         assert sum(w.nnz for w in weights) == round(0.3 * (600 + 750 + 125))
 
 

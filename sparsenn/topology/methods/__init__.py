@@ -18,6 +18,7 @@ from sparsenn.topology.methods.recipe import Plan, Recipe, choose
 from sparsenn.topology.methods.rigl import RigL
 from sparsenn.topology.methods.set import SET, SET_DROPS
 from sparsenn.topology.methods.snfs import SNFS
+from sparsenn.topology.methods.srigl import SRigL
 from sparsenn.topology.methods.switch import Switch
 from sparsenn.topology.updater import TopologyUpdater
 
@@ -39,6 +40,7 @@ __all__ = [
     "Plan",
     "Recipe",
     "RigL",
+    "SRigL",
     "Switch",
     "make",
 ]
@@ -53,6 +55,12 @@ def _rigl(params: Any, opt: Any, plan: Plan, **options: Any) -> TopologyUpdater:
     options.setdefault("every", plan.interval(100))
     options.setdefault("end_step", plan.until(0.75))
     return RigL(params, opt, **options)
+
+
+def _srigl(params: Any, opt: Any, plan: Plan, **options: Any) -> TopologyUpdater:
+    options.setdefault("every", plan.interval(100))
+    options.setdefault("end_step", plan.until(0.75))
+    return SRigL(params, opt, **options)
 
 
 def _gradient_flow(
@@ -105,6 +113,7 @@ METHODS: dict[str, Recipe | None] = {
     "gradient-flow": Recipe(
         _gradient_flow, ("drop_fraction", "newborn", "every", "growth")
     ),
+    "srigl": Recipe(_srigl, ("drop_fraction", "every")),
     "mest": Recipe(_mest, ("drop_fraction", "every")),
     "gmp": Recipe(_gmp, ("every",), start=lambda density: 1.0),
     "granet": Recipe(
