@@ -32,6 +32,7 @@ class Purpose(enum.IntEnum):
     AUGMENT = 8
     PROBE = 9
     DATA = 10
+    NOISE = 11
     TEST = 255
 
 

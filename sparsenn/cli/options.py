@@ -13,7 +13,7 @@ from sparsenn.models import ACTIVATIONS
 from sparsenn.sparse import ALLOCATIONS
 from sparsenn.topology import METHODS, NEWBORNS, SET_DROPS
 
-LATER_METHODS = ("cs", "deepr")
+LATER_METHODS = ("cs",)
 LATER_STARTS = ("igq", "magnitude", "snip", "force", "grasp", "synflow")
 
 

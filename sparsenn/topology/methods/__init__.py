@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from sparsenn.sparse import SparseParameter
+from sparsenn.topology.methods.deepr import DeepR
 from sparsenn.topology.methods.dsr import DSR
 from sparsenn.topology.methods.gradient_flow import GradientFlow
 from sparsenn.topology.methods.gradual import GMP, GraNet
@@ -35,6 +36,7 @@ __all__ = [
     "SET",
     "SET_DROPS",
     "SNFS",
+    "DeepR",
     "GraNet",
     "GradientFlow",
     "Plan",
@@ -61,6 +63,10 @@ def _srigl(params: Any, opt: Any, plan: Plan, **options: Any) -> TopologyUpdater
     options.setdefault("every", plan.interval(100))
     options.setdefault("end_step", plan.until(0.75))
     return SRigL(params, opt, **options)
+
+
+def _deepr(params: Any, opt: Any, plan: Plan, **options: Any) -> TopologyUpdater:
+    return DeepR(params, opt, **options)
 
 
 def _gradient_flow(
@@ -114,6 +120,7 @@ METHODS: dict[str, Recipe | None] = {
         _gradient_flow, ("drop_fraction", "newborn", "every", "growth")
     ),
     "srigl": Recipe(_srigl, ("drop_fraction", "every")),
+    "deepr": Recipe(_deepr, ("every",)),
     "mest": Recipe(_mest, ("drop_fraction", "every")),
     "gmp": Recipe(_gmp, ("every",), start=lambda density: 1.0),
     "granet": Recipe(
