@@ -135,7 +135,7 @@ class OuterSum:
 
         Notes
         -----
-        A threshold from a sample of 16,384 entries lets rather more than k of them
+        A threshold from a sample of 8,192 entries lets rather more than k of them
         through, tile by tile while the cache holds it; among these the selection is
         exact.
 

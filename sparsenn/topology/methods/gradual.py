@@ -125,8 +125,8 @@ def GraNet(
 
     Notes
     -----
-    A connection grown in the previous update whose weight is still exactly 0 is always
-    pruned, as in the authors' code.
+    A connection grown in the previous update whose weight is still exactly 0 is pruned
+    before any other; the authors' code prunes all of these.
 
     References
     ----------
