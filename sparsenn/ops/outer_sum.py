@@ -80,6 +80,12 @@ class OuterSum:
                     f"{self.shape}, got {a.dtype}, {b.dtype} of {a.shape}, {b.shape}"
                 )
 
+    @property
+    def flops(self) -> int:
+        """Floating-point operations of making every entry once."""
+        n_out, n_in = self.shape
+        return sum(2 * len(a) * n_out * n_in for a, _ in self.factors)
+
     def __add__(self, other: OuterSum) -> OuterSum:
         """The sum, by joining the factors."""
         return OuterSum([*self.factors, *other.factors])

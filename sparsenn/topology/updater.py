@@ -80,6 +80,8 @@ class TopologyUpdater:
         Calls of :meth:`step`, and updates made, so far.
     last_changes : list of Change
         What the last update did.
+    flops : int
+        Floating-point operations of all searches for where to grow, so far.
     """
 
     def __init__(
@@ -120,6 +122,7 @@ class TopologyUpdater:
         self.seed = as_seed(seed)
         self.steps = 0
         self.updates = 0
+        self.flops = 0
         self.last_changes: list[Change] = []
         # Update in which each connection was born, only kept where it is needed.
         self._born: dict[int, np.ndarray] = {}
@@ -214,6 +217,7 @@ class TopologyUpdater:
             changes += self._edit(layers, edits, tally)
             layers = self._layers()
         if fraction > 0 or total >= now:
+            self.flops += sum(map(_searched, layers))
             changes += self._edit(layers, self.plan(layers, fraction, total), tally)
         if self.after:
             layers = self._layers()
@@ -383,6 +387,13 @@ class TopologyUpdater:
             f"{type(self).__name__}({n} evolving parameter{'s' * (n != 1)}, {parts}, "
             f"steps={self.steps}, updates={self.updates})"
         )
+
+
+def _searched(layer: Layer) -> int:
+    """Operations of making the matrix whose largest entries grow."""
+    if layer.flow is not None:
+        return layer.flow.flops
+    return sum(outer.flops for outer in layer.gradients)
 
 
 def sparse_parameters(params: Iterable[Any]) -> list[SparseParameter]:

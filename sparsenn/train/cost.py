@@ -27,7 +27,8 @@ class StepCost:
     Each connection costs a multiplication and an addition in each of three products:
     forward, gradient of the weight, gradient of the input, which the first layer does
     not need. Of a first layer on a sparse batch only the connections of each nonzero's
-    column count. Biases, activations and the optimiser are not counted.
+    column count. Biases, activations and the optimiser are not counted; searches of a
+    topology's updates are counted apart (`TopologyUpdater.flops`).
 
     Parameters
     ----------

@@ -262,9 +262,10 @@ def _step(
         clip_grad_norm(optimizer.params, clip)
     changed = replaced = False
     if state.topology is not None:
-        before = state.topology.updates
+        before, flops = state.topology.updates, state.topology.flops
         replaced = state.topology.step()
         changed = state.topology.updates != before
+        state.train_flops += state.topology.flops - flops
         if changed:
             state.dropped += sum(c.dropped for c in state.topology.last_changes)
             state.grown += sum(c.grown for c in state.topology.last_changes)

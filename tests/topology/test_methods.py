@@ -463,3 +463,15 @@ def test_intervals_double() -> None:
     schedule = topology.Periodic(0.1, 10, doublings=(40, 100))
     due = [step for step in range(200) if schedule(step) is not None]
     assert due == [10, 20, 30, 40, 60, 80, 120, 160]
+
+
+def test_the_search_for_gradients_is_counted() -> None:
+    """2 B n_out n_in operations a layer, at updates alone (RigL, appendix H)."""
+    model = models.mlp([20, 30, 10], 0.2, seed=0)
+    topo = topology.RigL(model.parameters(), every=3)
+    found = []
+    for _ in range(5):
+        topo.backward(model(np.ones((8, 20), np.float32)).sum())
+        topo.step()
+        found.append(topo.flops)
+    assert found == [0, 0, 0, *[2 * 8 * (20 * 30 + 30 * 10)] * 2]

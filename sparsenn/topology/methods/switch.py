@@ -47,6 +47,11 @@ class Switch:
         return sum(updater.updates for updater in self.updaters)
 
     @property
+    def flops(self) -> int:
+        """Operations of all searches for where to grow."""
+        return sum(updater.flops for updater in self.updaters)
+
+    @property
     def last_changes(self) -> list[Change]:
         """What the last update of the present updater did."""
         return self.current.last_changes
