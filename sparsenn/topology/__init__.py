@@ -22,6 +22,7 @@ from sparsenn.topology.methods import (
     SET,
     SET_DROPS,
     SNFS,
+    ContinuousSparsification,
     DeepR,
     GradientFlow,
     GraNet,
@@ -29,6 +30,7 @@ from sparsenn.topology.methods import (
     RigL,
     SRigL,
     Switch,
+    Temperature,
     make,
 )
 from sparsenn.topology.newborn import NEWBORNS, Newborn, resample, zero
@@ -48,6 +50,7 @@ __all__ = [
     "SET_DROPS",
     "SNFS",
     "Change",
+    "ContinuousSparsification",
     "Cubic",
     "DeepR",
     "Drop",
@@ -64,6 +67,7 @@ __all__ = [
     "SRigL",
     "Stages",
     "Switch",
+    "Temperature",
     "TopologyUpdater",
     "allocate",
     "drop",
