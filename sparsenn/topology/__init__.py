@@ -30,9 +30,9 @@ from sparsenn.topology.methods import (
     RigL,
     SRigL,
     Switch,
-    Temperature,
     make,
 )
+from sparsenn.topology.methods.cs import Temperature
 from sparsenn.topology.newborn import NEWBORNS, Newborn, resample, zero
 from sparsenn.topology.plan import Edit
 from sparsenn.topology.schedule import Cubic, Periodic, Stages

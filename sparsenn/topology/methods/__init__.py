@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from sparsenn.sparse import SparseParameter
-from sparsenn.topology.methods.cs import ContinuousSparsification, Temperature
+from sparsenn.topology.methods.cs import ContinuousSparsification
 from sparsenn.topology.methods.deepr import DeepR
 from sparsenn.topology.methods.dsr import DSR
 from sparsenn.topology.methods.gradient_flow import GradientFlow
@@ -46,7 +46,6 @@ __all__ = [
     "RigL",
     "SRigL",
     "Switch",
-    "Temperature",
     "make",
 ]
 
