@@ -37,6 +37,18 @@ class Config:
     given: set[str] = field(default_factory=set)
     warning: str = ""
 
+    @property
+    def start_density(self) -> float:
+        """The density that training begins with."""
+        recipe = METHODS[self.settings["method"]]
+        density: float = self.settings["density"]
+        return density if recipe is None else recipe.start(density)
+
+    @property
+    def starts_full(self) -> bool:
+        """Whether training begins with every connection, so that no start differs."""
+        return self.start_density == 1.0
+
     def to_toml(self) -> str:
         """The text of ``config.toml``."""
         head = "# Settings of a sparsenn run; `sparsenn train --config` repeats it.\n"
@@ -53,6 +65,20 @@ class Config:
         ]
 
 
+def read_table(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """What a TOML file holds; UsageError if it is missing or not TOML."""
+    try:
+        text = Path(path).read_bytes().decode()
+    except FileNotFoundError:
+        raise UsageError(f"{path}: no such file") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path}: cannot be read: {error}") from None
+    try:
+        return tomllib.loads(text)
+    except (ValueError, RecursionError) as error:  # also numbers of 5,000 digits
+        raise UsageError(f"{path}: not valid TOML: {error}") from None
+
+
 def read_toml(path: str | os.PathLike[str]) -> dict[str, Any]:
     """Reads and checks a configuration file.
 
@@ -61,18 +87,8 @@ def read_toml(path: str | os.PathLike[str]) -> dict[str, Any]:
     UsageError
         If it is missing, not TOML, or holds an unknown or wrong setting.
     """
-    try:
-        text = Path(path).read_bytes().decode()
-    except FileNotFoundError:
-        raise UsageError(f"{path}: no such file") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path}: cannot be read: {error}") from None
-    try:
-        table = tomllib.loads(text)
-    except (ValueError, RecursionError) as error:  # also numbers of 5,000 digits
-        raise UsageError(f"{path}: not valid TOML: {error}") from None
     settings: dict[str, Any] = {}
-    for key, value in table.items():
+    for key, value in read_table(path).items():
         name = key.replace("-", "_")
         if name in settings:
             raise UsageError(f"{path}: {name} is set twice")
@@ -138,6 +154,14 @@ def make_config(
         settings["density"] = 1.0
     elif settings["density"] is None:
         settings["density"] = 0.1
+    config = Config(data, settings, set(chosen))
+    if config.starts_full and settings["init"] != BY_NAME["init"].default:
+        if "init" in given:
+            warnings.append(
+                f"method {settings['method']} starts with every connection; --init "
+                f"{settings['init']} is ignored"
+            )
+        settings["init"] = BY_NAME["init"].default
     # A file may hold every setting, as config.toml does: only what was typed is meant.
     if METHODS[settings["method"]] is None:
         unread = [BY_NAME[name].flag for name in _OF_UPDATES if name in given]
@@ -148,4 +172,5 @@ def make_config(
             )
     if settings["optimizer"] != "sgd" and "momentum" in given:
         warnings.append(f"{settings['optimizer']} has no --momentum; it is ignored")
-    return Config(data, settings, set(chosen), "; ".join(warnings))
+    config.warning = "; ".join(warnings)
+    return config

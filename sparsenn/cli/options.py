@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ from sparsenn.models import ACTIVATIONS
 from sparsenn.sparse import ALLOCATIONS
 from sparsenn.topology import METHODS, NEWBORNS, SET_DROPS
 
+LATER_METHODS = ("cs",)
 LATER_STARTS = ("igq", "magnitude", "snip", "force", "grasp", "synflow")
 
 
@@ -126,7 +127,7 @@ OPTIONS: tuple[Option, ...] = (
     Option("arch", "text", None, "sizes of the layers, such as 784-300-100-10"
            " (default: two hidden layers of 300 and 100)"),
     Option("method", "text", "set", "how connections are chosen while training",
-           choices=tuple(METHODS)),
+           choices=tuple(METHODS), later=LATER_METHODS),
     Option("init", "text", "erk", "how layers share the connections at the start",
            choices=ALLOCATIONS, later=LATER_STARTS),
     Option("density", "float", None, "share of all weights that exist, over the whole"
@@ -185,18 +186,34 @@ def converter(option: Option) -> Callable[[str], Any]:
     return convert
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """Adds the table to a parser; options not given do not appear in its result."""
+def add_options(
+    parser: argparse.ArgumentParser,
+    *,
+    parse: Callable[[Option], Callable[[str], Any]] = converter,
+    plurals: Mapping[str, str] | None = None,
+) -> None:
+    """Adds the table to a parser; options not given do not appear in its result.
+
+    Parameters
+    ----------
+    parser : ArgumentParser
+    parse : callable
+        From an option to what reads its word.
+    plurals : mapping, optional
+        Other names that options are listed under, by their own.
+    """
     for option in OPTIONS:
         text = option.help.replace("%", "%%")
         if option.default not in (None, []):
             text += f" (default {option.default})"
         if option.choices:
             text += ": " + ", ".join(option.choices)
+        plural = (plurals or {}).get(option.name)
         parser.add_argument(
+            *([f"--{plural}"] if plural else []),
             option.flag,
             dest=option.name,
-            type=converter(option),
+            type=parse(option),
             default=argparse.SUPPRESS,
             metavar=option.metavar or option.name.rsplit("_", 1)[-1].upper(),
             help=text,

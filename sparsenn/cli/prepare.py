@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,22 +90,38 @@ def prepare(config: Config) -> Prepared:
     UsageError
         If anything that was asked cannot be done.
     """
-    settings = config.settings
-    loaded = load_data(config.data, settings)
-    n_features, n_classes = loaded.n_features, loaded.n_classes
-    arch = settings["arch"] or f"{n_features}-300-100-{n_classes}"
+    loaded = load_data(config.data, config.settings)
     try:
-        return _build(config, loaded, arch)
+        check(config, loaded)
+        return _build(config, loaded)
     except (ValueError, TypeError) as error:
         raise UsageError(one_line(error)) from error
 
 
-def _build(config: Config, data: Any, arch: str) -> Prepared:
+def check(config: Config, data: Any) -> None:
+    """Completes the architecture, and raises ValueError where data and it do not fit.
+
+    Builds nothing, so that a sweep can check all of its cells at once.
+    """
+    from sparsenn import models
+    from sparsenn.sparse import allocate
+
+    settings = config.settings
+    if settings["arch"] is None:
+        settings["arch"] = f"{data.n_features}-300-100-{data.n_classes}"
+    sizes = models.sizes_for(settings["arch"], data.n_features, data.n_classes)
+    shapes = [(n_out, n_in) for n_in, n_out in itertools.pairwise(sizes)]
+    dense = keep_dense(settings["keep_dense"], len(shapes))
+    allocate(shapes, config.start_density, keep_dense=dense)
+
+
+def _build(config: Config, data: Any) -> Prepared:
     from sparsenn import models, topology
     from sparsenn.sparse import SparseParameter
     from sparsenn.train.feed import validation_size
 
     settings = config.settings
+    arch = settings["arch"]
     n = int(data.x_train.shape[0])
     n_train = n - validation_size(n, settings["val_fraction"])
     steps_per_epoch = -(-n_train // settings["batch_size"])
@@ -112,12 +129,11 @@ def _build(config: Config, data: Any, arch: str) -> Prepared:
     n_layers = len(models.parse_sizes(arch)) - 1
     dense = keep_dense(settings["keep_dense"], n_layers)
     recipe = topology.METHODS[settings["method"]]
-    density = settings["density"]
     model = models.build(
         arch,
         data.n_features,
         data.n_classes,
-        density if recipe is None else recipe.start(density),
+        config.start_density,
         init=settings["init"],
         keep_dense=dense,
         activation=settings["activation"],

@@ -25,6 +25,7 @@ class RunDirectory:
         self.checkpoint = self.path / "checkpoint.safetensors"
         self.config = self.path / "config.toml"
         self.history = self.path / "history.json"
+        self.result = self.path / "result.json"
 
     def holds_run(self) -> bool:
         """Whether a run got as far as something worth keeping: not only settings."""
@@ -60,7 +61,7 @@ class RunDirectory:
                 path.unlink(missing_ok=True)
 
     def _own(self) -> tuple[Path, ...]:
-        return self.model, self.checkpoint, self.history, self.config
+        return self.model, self.checkpoint, self.history, self.result, self.config
 
     def clear(self) -> None:
         """Removes the files of an earlier run, and nothing else."""

@@ -5,28 +5,22 @@ from __future__ import annotations
 import argparse
 import shlex
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
 from sparsenn.cli.config import Config, density_of, make_config, read_toml
 from sparsenn.cli.errors import UsageError
 from sparsenn.cli.options import BY_NAME, Option, add_options
-from sparsenn.cli.output import (
-    count,
-    one_line,
-    peak_rss_bytes,
-    percent,
-    print_json,
-    size,
-)
-from sparsenn.cli.prepare import Prepared, absolute, prepare
+from sparsenn.cli.output import count, one_line, percent, print_json, size
+from sparsenn.cli.prepare import absolute, prepare
 from sparsenn.cli.rundir import RunDirectory, default_path
+from sparsenn.cli.training import train_run
 
 HELP = "train a network and keep the run in a directory"
 DESCRIPTION = """\
 Trains a network and keeps the run in a directory: model.safetensors,
-checkpoint.safetensors, config.toml, history.json and, with matplotlib, pictures.
+checkpoint.safetensors, config.toml, history.json, result.json and, with matplotlib,
+pictures.
 The same command gives the same model, byte for byte, for any number of threads and
 also when it was killed and resumed."""
 
@@ -75,6 +69,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="STEPS",
         help="also save a checkpoint after so many steps (default: after every epoch)",
     )
+    parser.add_argument(
+        "--no-pictures", action="store_true", help="draw nothing at the end"
+    )
 
 
 def _sparsity(text: str) -> float:
@@ -105,7 +102,15 @@ def run(args: argparse.Namespace) -> int:
     if not args.quiet:
         print(prepared.data.describe(), file=sys.stderr)
     try:
-        result = _train(prepared, config, directory, start, args)
+        result = train_run(
+            prepared,
+            config,
+            directory,
+            start,
+            quiet=args.quiet,
+            checkpoint_every=args.checkpoint_every,
+            pictures=not args.no_pictures,
+        )
     except KeyboardInterrupt:
         go_on = f"sparsenn train --resume {shlex.quote(str(directory.path))}"
         raise KeyboardInterrupt(f"{go_on} goes on") from None
@@ -195,104 +200,6 @@ def _checkpoint(directory: RunDirectory) -> Any:
     if not directory.checkpoint.exists():
         return None
     return load_checkpoint(directory.checkpoint)
-
-
-def _train(
-    prepared: Prepared,
-    config: Config,
-    directory: RunDirectory,
-    start: Any,
-    args: argparse.Namespace,
-) -> dict[str, Any]:
-    from sparsenn import train
-    from sparsenn.cli.pictures import InputConnections, draw_run
-    from sparsenn.export.model import save
-
-    settings = config.settings
-    began = time.perf_counter()
-    inputs = InputConnections()
-    callbacks: list[train.Callback] = [inputs, train.Boosting()]
-    best = None
-    if settings["val_fraction"]:
-        best = train.EarlyStopping("val_accuracy", patience=None, restore_best=True)
-        callbacks.append(best)
-    if not args.quiet:
-        callbacks.append(train.ProgressBar())
-    callbacks.append(
-        train.Checkpoint(directory.checkpoint, every_steps=args.checkpoint_every)
-    )
-    with train.InterruptBetweenSteps() as interrupt:
-        history = train.fit(
-            prepared.model,
-            prepared.data,
-            epochs=settings["epochs"],
-            batch_size=settings["batch_size"],
-            optimizer=prepared.optimizer,
-            schedule=prepared.schedule,
-            topology=prepared.topology,
-            scaling=settings["scale"],
-            seed=settings["seed"],
-            callbacks=[*callbacks, interrupt],
-            val_fraction=settings["val_fraction"],
-            clip_grad_norm=settings["clip"],
-            start=start,
-        )
-        extra = {"classes": list(prepared.data.classes)}
-        save(prepared.model, directory.model, scaling=history.scaling, extra=extra)
-        history.save(directory.history)
-        pictures = draw_run(
-            directory.path, history, prepared.model, inputs.before, prepared.data.shape
-        )
-    return _result(
-        prepared,
-        config,
-        directory,
-        history,
-        best,
-        time.perf_counter() - began,
-        pictures,
-    )
-
-
-def _result(
-    prepared: Prepared,
-    config: Config,
-    directory: RunDirectory,
-    history: Any,
-    best: Any,
-    seconds: float,
-    pictures: list[Path],
-) -> dict[str, Any]:
-    from sparsenn.train.cost import connections, layer_table
-
-    row = history.last
-    if best is not None and best.best_epoch:
-        row = history.rows[best.best_epoch - 1]
-    nnz, positions = connections(prepared.model)
-    result = {
-        "accuracy": row.get("test_accuracy"),
-        "loss": row.get("test_loss"),
-        "nnz": nnz,
-        "density": nnz / positions,
-        "epochs": len(history),
-        "epoch": row["epoch"],
-        "seconds": seconds,
-        "train_seconds": history.seconds,
-        "train_flops": history.last["train_flops"],
-        "peak_rss_bytes": peak_rss_bytes(),
-        "seed": config.settings["seed"],
-        "data": config.data,
-        "arch": prepared.arch,
-        "method": config.settings["method"],
-        "init": config.settings["init"],
-        "layers": layer_table(prepared.model),
-        "model_bytes": directory.model.stat().st_size,
-        "out": str(directory.path),
-        "files": [directory.model.name, *(path.name for path in pictures)],
-    }
-    if best is not None:
-        result["val_accuracy"] = row["val_accuracy"]
-    return result
 
 
 def _report(result: dict[str, Any]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sparsenn.models.build import build, parse_sizes
+from sparsenn.models.build import build, parse_sizes, sizes_for
 from sparsenn.models.mlp import ACTIVATIONS, mlp
 
-__all__ = ["ACTIVATIONS", "build", "mlp", "parse_sizes"]
+__all__ = ["ACTIVATIONS", "build", "mlp", "parse_sizes", "sizes_for"]

@@ -25,6 +25,27 @@ def parse_sizes(arch: str) -> list[int]:
     return [int(size) for size in arch.split("-")]
 
 
+def sizes_for(arch: str, n_features: int, n_classes: int) -> list[int]:
+    """The layer sizes of an architecture's name, checked against the data.
+
+    Raises
+    ------
+    ValueError
+        If the name is not understood or does not fit the data.
+    """
+    sizes = parse_sizes(arch)
+    if sizes[0] != n_features:
+        raise ValueError(
+            f"architecture {arch} takes {sizes[0]} features, the data has {n_features}"
+        )
+    if sizes[-1] != n_classes:
+        raise ValueError(
+            f"architecture {arch} has {sizes[-1]} outputs, the data has {n_classes} "
+            "classes"
+        )
+    return sizes
+
+
 def build(
     arch: str,
     n_features: int,
@@ -50,14 +71,4 @@ def build(
     ValueError
         If the name is not understood or does not fit the data.
     """
-    sizes = parse_sizes(arch)
-    if sizes[0] != n_features:
-        raise ValueError(
-            f"architecture {arch} takes {sizes[0]} features, the data has {n_features}"
-        )
-    if sizes[-1] != n_classes:
-        raise ValueError(
-            f"architecture {arch} has {sizes[-1]} outputs, the data has {n_classes} "
-            "classes"
-        )
-    return mlp(sizes, density, **options)
+    return mlp(sizes_for(arch, n_features, n_classes), density, **options)

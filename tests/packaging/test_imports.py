@@ -31,7 +31,8 @@ ALLOWED = {
     "export": {"nn", "files", "data", "models"},
     "train": {"export", "models", "topology", "optim", "data"},
     "plot": {"train", "files"},
-    "cli": {"train", "plot", "export", "models"},
+    "report": {"plot", "train", "files"},
+    "cli": {"train", "plot", "export", "models", "report"},
 }
 
 

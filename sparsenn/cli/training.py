@@ -1,0 +1,145 @@
+"""Training one run in its directory: what `train` does, and each cell of a sweep."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+from sparsenn.cli.config import Config
+from sparsenn.cli.output import peak_rss_bytes
+from sparsenn.cli.prepare import Prepared
+from sparsenn.cli.rundir import RunDirectory
+from sparsenn.files import atomic_write
+from sparsenn.train.jsonable import jsonable
+
+
+def train_run(
+    prepared: Prepared,
+    config: Config,
+    directory: RunDirectory,
+    start: Any = None,
+    *,
+    quiet: bool = False,
+    checkpoint_every: int | None = None,
+    pictures: bool = True,
+) -> dict[str, Any]:
+    """Trains, and leaves model, history, result and pictures in the directory.
+
+    Parameters
+    ----------
+    prepared : Prepared
+    config : Config
+    directory : RunDirectory
+        Exists and holds ``config.toml``.
+    start : checkpoint, optional
+        Where to go on.
+    quiet : bool
+        No progress on standard error.
+    checkpoint_every : int, optional
+        Steps between checkpoints, beside those after every epoch.
+    pictures : bool
+        Draw them, if matplotlib is there.
+
+    Returns
+    -------
+    dict
+        What ``--json`` prints. ``result.json`` holds it too, without the directory and
+        with the settings.
+    """
+    from sparsenn import train
+    from sparsenn.cli.pictures import InputConnections, draw_run
+    from sparsenn.export.model import save
+
+    settings = config.settings
+    began = time.perf_counter()
+    inputs = InputConnections()
+    callbacks: list[train.Callback] = [inputs, train.Boosting()]
+    best = None
+    if settings["val_fraction"]:
+        best = train.EarlyStopping("val_accuracy", patience=None, restore_best=True)
+        callbacks.append(best)
+    if not quiet:
+        callbacks.append(train.ProgressBar())
+    callbacks.append(
+        train.Checkpoint(directory.checkpoint, every_steps=checkpoint_every)
+    )
+    drawn: list[Path] = []
+    with train.InterruptBetweenSteps() as interrupt:
+        history = train.fit(
+            prepared.model,
+            prepared.data,
+            epochs=settings["epochs"],
+            batch_size=settings["batch_size"],
+            optimizer=prepared.optimizer,
+            schedule=prepared.schedule,
+            topology=prepared.topology,
+            scaling=settings["scale"],
+            seed=settings["seed"],
+            callbacks=[*callbacks, interrupt],
+            val_fraction=settings["val_fraction"],
+            clip_grad_norm=settings["clip"],
+            start=start,
+        )
+        extra = {"classes": list(prepared.data.classes)}
+        save(prepared.model, directory.model, scaling=history.scaling, extra=extra)
+        history.save(directory.history)
+        if pictures:
+            drawn = draw_run(
+                directory.path,
+                history,
+                prepared.model,
+                inputs.before,
+                prepared.data.shape,
+            )
+        result = _result(prepared, config, directory, history, best)
+        result["seconds"] = time.perf_counter() - began
+        _write(result, config, directory)
+    files = [directory.model.name, *(path.name for path in drawn)]
+    return {**result, "out": str(directory.path), "files": files}
+
+
+def _result(
+    prepared: Prepared,
+    config: Config,
+    directory: RunDirectory,
+    history: Any,
+    best: Any,
+) -> dict[str, Any]:
+    from sparsenn.train.cost import connections, layer_table
+
+    row = history.last
+    if best is not None and best.best_epoch:
+        row = history.rows[best.best_epoch - 1]
+    nnz, positions = connections(prepared.model)
+    layers = layer_table(prepared.model)
+    result = {
+        "accuracy": row.get("test_accuracy"),
+        "loss": row.get("test_loss"),
+        "nnz": nnz,
+        "density": nnz / positions,
+        "epochs": len(history),
+        "epoch": row["epoch"],
+        "seconds": 0.0,
+        "train_seconds": history.seconds,
+        "train_flops": history.last["train_flops"],
+        "peak_rss_bytes": peak_rss_bytes(),
+        "seed": config.settings["seed"],
+        "data": config.data,
+        "arch": prepared.arch,
+        "method": config.settings["method"],
+        "init": config.settings["init"],
+        "collapsed": [layer["name"] for layer in layers if layer["nnz"] == 0],
+        "layers": layers,
+        "model_bytes": directory.model.stat().st_size,
+    }
+    if best is not None:
+        result["val_accuracy"] = row["val_accuracy"]
+    return result
+
+
+def _write(result: dict[str, Any], config: Config, directory: RunDirectory) -> None:
+    document = {**result, "settings": config.settings}
+    with atomic_write(directory.result, "w") as file:
+        file.write(json.dumps(jsonable(document), indent=1, allow_nan=False) + "\n")
