@@ -13,7 +13,6 @@ from sparsenn.models import ACTIVATIONS
 from sparsenn.sparse import ALLOCATIONS
 from sparsenn.topology import METHODS, NEWBORNS, SET_DROPS
 
-LATER_METHODS = ("cs",)
 LATER_STARTS = ("igq", "magnitude", "snip", "force", "grasp", "synflow")
 
 
@@ -127,7 +126,7 @@ OPTIONS: tuple[Option, ...] = (
     Option("arch", "text", None, "sizes of the layers, such as 784-300-100-10"
            " (default: two hidden layers of 300 and 100)"),
     Option("method", "text", "set", "how connections are chosen while training",
-           choices=tuple(METHODS), later=LATER_METHODS),
+           choices=tuple(METHODS)),
     Option("init", "text", "erk", "how layers share the connections at the start",
            choices=ALLOCATIONS, later=LATER_STARTS),
     Option("density", "float", None, "share of all weights that exist, over the whole"

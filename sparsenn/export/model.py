@@ -126,8 +126,14 @@ class ModelFile:
         fill(model, self.arrays, self.parameters, self.path)
 
 
-def model_arrays(model: Module) -> dict[str, np.ndarray]:
+def model_arrays(model: Module, *, effective: bool = False) -> dict[str, np.ndarray]:
     """Copies of all weights and buffers under the names that files give them.
+
+    Parameters
+    ----------
+    effective : bool
+        Whether weights that have gates come as what the gates make of them, which is
+        what an ordinary weight of the same function holds.
 
     Returns
     -------
@@ -147,7 +153,8 @@ def model_arrays(model: Module) -> dict[str, np.ndarray]:
         if not pattern.is_full:
             arrays[f"{name}.indptr"] = np.array(pattern.indptr, dtype=np.int32)
             arrays[f"{name}.indices"] = np.array(pattern.indices, dtype=np.int32)
-        arrays[f"{name}.values"] = np.array(pattern.to_canonical(parameter.values.data))
+        values = parameter.effective() if effective else parameter.values.data
+        arrays[f"{name}.values"] = np.array(pattern.to_canonical(values))
     for name, buffer in model.named_buffers():
         if name in arrays:
             raise ValueError(f"a buffer and a parameter are both named {name!r}")

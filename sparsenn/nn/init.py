@@ -17,6 +17,8 @@ from typing import Any, final
 
 import numpy as np
 
+from sparsenn import blas
+from sparsenn.ops import descend_to_isometry
 from sparsenn.random import Stream
 from sparsenn.sparse import SparsePattern
 
@@ -160,6 +162,67 @@ class XavierUniform(_ScaledUniform):
         self, pattern: SparsePattern, slots: np.ndarray | None
     ) -> np.ndarray | float:
         return self.gain * np.sqrt(6.0 / _fans(pattern, slots))
+
+
+@final
+@dataclass(frozen=True)
+class Orthogonal:
+    """A multiple of an isometry, as nearly as the pattern allows.
+
+    A full weight has orthonormal columns (rows, if there are more columns), uniformly
+    distributed, times `gain`. A sparse one starts at normal draws with columns (or
+    rows) of unit norm and descends towards an isometry on its pattern.
+
+    Parameters
+    ----------
+    gain : float
+        The singular values aimed at; sqrt(2) under ReLU.
+    steps : int
+        Of the descent on a sparse pattern, each as many products with the weight as it
+        has rows or columns, whichever are fewer.
+
+    References
+    ----------
+    Saxe et al., "Exact solutions to the nonlinear dynamics of learning in deep linear
+    neural networks", arXiv:1312.6120; Lee et al., "A signal propagation perspective for
+    pruning neural networks at initialization", arXiv:1906.06307.
+    """
+
+    gain: float = 1.0
+    steps: int = 100
+
+    def __call__(
+        self,
+        pattern: SparsePattern,
+        stream: Stream,
+        dtype: np.dtype,
+        slots: np.ndarray | None = None,
+    ) -> np.ndarray:
+        """Values of the slots; all of them are computed."""
+        if not pattern.nnz:
+            values = np.zeros(0)
+        elif pattern.is_full:
+            values = _orthonormal(pattern.shape, stream)
+        else:
+            values = self._isometric(pattern, stream)
+        values = (self.gain * values).astype(dtype)
+        return values if slots is None else values[slots]
+
+    def _isometric(self, pattern: SparsePattern, stream: Stream) -> np.ndarray:
+        draws = stream.normal(dtype=np.float64, **_elements(pattern, None))
+        line = pattern.positions()[0 if pattern.shape[0] < pattern.shape[1] else 1]
+        norms = np.maximum(np.sqrt(np.bincount(line, draws**2)), 1e-300)
+        return descend_to_isometry(draws / norms[line], pattern, self.steps)[0]
+
+
+def _orthonormal(shape: tuple[int, int], stream: Stream) -> np.ndarray:
+    """Row-major values of a uniformly distributed isometry."""
+    rows, columns = max(shape), min(shape)
+    draws = stream.normal(rows * columns, np.float64).reshape(rows, columns)
+    with blas.one_thread():
+        q, r = np.linalg.qr(draws)
+    q *= np.where(np.diag(r) < 0, -1.0, 1.0)
+    return (q if shape[0] >= shape[1] else q.T).reshape(-1)
 
 
 def _elements(pattern: SparsePattern, slots: np.ndarray | None) -> dict[str, Any]:

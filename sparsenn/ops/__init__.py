@@ -46,6 +46,11 @@ from sparsenn.ops.elementwise import (
 )
 from sparsenn.ops.indexing import getitem, scatter_add, take, take_along_axis
 from sparsenn.ops.inputs import as_input
+from sparsenn.ops.isometry import (
+    descend_to_isometry,
+    isometry_error,
+    isometry_floor,
+)
 from sparsenn.ops.k_winners import k_winners
 from sparsenn.ops.losses import bce, bce_with_logits, cross_entropy, mse, nll
 from sparsenn.ops.normalized import log_softmax, logsumexp, softmax
@@ -81,6 +86,7 @@ __all__ = [
     "contiguous",
     "cos",
     "cross_entropy",
+    "descend_to_isometry",
     "div",
     "erf",
     "exp",
@@ -92,6 +98,8 @@ __all__ = [
     "getitem",
     "gradient_flow",
     "hessian_product",
+    "isometry_error",
+    "isometry_floor",
     "k_winners",
     "leaky_relu",
     "linear",

@@ -18,6 +18,7 @@ factors (dy, x) of ``dy^T x``, in passes of any order: after the second one of a
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -82,6 +83,15 @@ def _sddmm(a: np.ndarray, b: np.ndarray, *, pattern: SparsePattern) -> np.ndarra
     if pattern.by_column:
         a, b = b, a
     return _core.sddmm(layout, a, b)
+
+
+def array_products(pattern: SparsePattern) -> tuple[Any, Any, Any]:
+    """(spmm, spmm_t, sddmm) of a pattern on arrays; nothing is recorded."""
+    return (
+        partial(_spmm, pattern=pattern),
+        partial(_spmm_t, pattern=pattern),
+        partial(_sddmm, pattern=pattern),
+    )
 
 
 def linear_backward(

@@ -261,6 +261,11 @@ class SparseParameter:
             self.behind.catch_up(self, columns)
         return self._values
 
+    def effective(self) -> np.ndarray:
+        """What products use: the values, or what the gate makes of them."""
+        values = self.values
+        return values.data if self.gate is None else self.gate(values.detach()).data
+
     @property
     def stored(self) -> Tensor:
         """The values as they are, current or not; for optimisers."""

@@ -22,6 +22,7 @@ from sparsenn.topology.methods import (
     SET,
     SET_DROPS,
     SNFS,
+    ContinuousSparsification,
     DeepR,
     GradientFlow,
     GraNet,
@@ -31,6 +32,7 @@ from sparsenn.topology.methods import (
     Switch,
     make,
 )
+from sparsenn.topology.methods.cs import Temperature
 from sparsenn.topology.newborn import NEWBORNS, Newborn, resample, zero
 from sparsenn.topology.plan import Edit
 from sparsenn.topology.schedule import Cubic, Periodic, Stages
@@ -48,6 +50,7 @@ __all__ = [
     "SET_DROPS",
     "SNFS",
     "Change",
+    "ContinuousSparsification",
     "Cubic",
     "DeepR",
     "Drop",
@@ -64,6 +67,7 @@ __all__ = [
     "SRigL",
     "Stages",
     "Switch",
+    "Temperature",
     "TopologyUpdater",
     "allocate",
     "drop",

@@ -48,32 +48,39 @@ def momentum(layer: Layer) -> np.ndarray:
 
 
 class Flow:
-    """``w * (H g)``: dropping the lowest costs the gradient's norm least (GraSP).
+    """``|w * (H g)|``, or with its sign.
 
-    To first order, removing w changes ``|g|^2 / 2`` by ``-w (H g)``, so the connections
-    of lowest score are those whose loss makes it larger, or least smaller.
+    To first order, removing w changes half the squared norm of the gradient by
+    ``-w (H g)``.
+
+    Parameters
+    ----------
+    signed : bool
+        False: the lowest scores are the connections whose removal changes the norm
+        least. True, GraSP's score: they are those whose removal makes it largest, which
+        before training speeds up learning and later undoes it.
 
     References
     ----------
     Wang et al., "Picking winning tickets before training by preserving gradient flow",
-    arXiv:2002.07376, equation 8; its score is the negative of this one, and the largest
-    are removed.
+    arXiv:2002.07376, equation 8; its score is the negative of the signed one, and the
+    largest are removed.
     """
 
     flow = True
 
+    def __init__(self, *, signed: bool = False) -> None:
+        self.signed = signed
+
     def __repr__(self) -> str:
-        """Its name."""
-        return "flow"
+        """Whether it has a sign."""
+        return f"Flow(signed={self.signed})"
 
     def __call__(self, layer: Layer) -> np.ndarray:
         """Scores of shape (nnz,)."""
         assert layer.flow is not None  # the updater has made sure
-        return layer.values * layer.flow.on(layer.pattern)
-
-
-flow = Flow()
-"""The score of `Flow`."""
+        scores = layer.values * layer.flow.on(layer.pattern)
+        return scores if self.signed else np.abs(scores)
 
 
 class magnitude_and_gradient:

@@ -145,6 +145,8 @@ def fit(
                 state.topology.finish()
             _finish_epoch(state, parts)
             _end_epoch(state)
+        if state.topology is not None:
+            state.topology.finish()  # where training was stopped before its last epoch
         state.history.stop_reason = state.stop_reason
         _call(state, "on_train_end")
     except KeyboardInterrupt:

@@ -93,7 +93,7 @@ class EarlyStopping(Callback):
             if self.restore_best:
                 from sparsenn.export.model import model_arrays
 
-                self._weights = model_arrays(state.model)
+                self._weights = model_arrays(state.model, effective=True)
         elif (
             self.patience is not None and state.epoch - self.best_epoch >= self.patience
         ):

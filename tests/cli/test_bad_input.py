@@ -59,7 +59,6 @@ TABLE = [
     (("train", SMALL, "--momentum", 1), "--momentum must be at least 0 and below 1"),
     (("train", SMALL, "--dropout", 1), "--dropout must be at least 0 and below 1"),
     (("train", SMALL, "--drop-fraction", 1), "--drop-fraction must be"),
-    (("train", SMALL, "--method", "cs"), "--method cs is not available yet"),
     (("train", SMALL, "--method", "magic"), "must be one of dense, static, set"),
     (("train", SMALL, "--init", "snip"), "--init snip is not available yet"),
     (("train", SMALL, "--optimizer", "lbfgs"), "must be one of sgd, adam, adamw"),
@@ -118,7 +117,6 @@ def test_bad_usage(
         ("density = 2", "--density must be above 0 and at most 1"),
         ("data = 3", "data must be text"),
         ("keep_dense = [1]", "--keep-dense must be a list of names"),
-        ('method = "cs"', "--method cs is not available yet"),
         ("drop-mode = 'sign'\ndrop_mode = 'sign'", "drop_mode is set twice"),
     ],
 )

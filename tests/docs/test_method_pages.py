@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import re
 import warnings
 from collections.abc import Callable, Iterator
+from inspect import isfunction
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +28,11 @@ SECTIONS = [
 ]
 PAGES = sorted(METHODS.glob("*.md")) + sorted(PRUNING.glob("*.md"))
 METHOD_PAGES = [p for p in PAGES if p.stem not in ("README", "refused")]
-# What every recipe takes is described once, on the first page.
-COMMON = {"params", "optimizer", "exempt", "seed", "model"}
+# What most recipes and functions take is described once, on the first pages.
+COMMON = {
+    "topology": {"params", "optimizer", "exempt", "seed"},
+    "pruning": {"model", "optimizer", "exempt", "seed", "keep_dense"},
+}
 
 
 def name_of(path: Path) -> str:
@@ -46,7 +51,7 @@ def described(text: str) -> Iterator[tuple[Callable[..., Any], dict[str, Any]]]:
     parts = re.split(r"^`(\w+)\.(\w+)\(.*\)`$", defaults, flags=re.M)
     assert defaults.count("| option |") <= len(parts) // 3
     for module, name, table in zip(parts[1::3], parts[2::3], parts[3::3], strict=True):
-        function = getattr(__import__(f"sparsenn.{module}", fromlist=[name]), name)
+        package = importlib.import_module(f"sparsenn.{module}")
         rows = re.findall(r"^\| `(\w+)` \| (.*?) \| (.*?) \|$", table, re.MULTILINE)
         found = {}
         for option, default, source in rows:
@@ -54,9 +59,9 @@ def described(text: str) -> Iterator[tuple[Callable[..., Any], dict[str, Any]]]:
             found[option] = (
                 inspect.Parameter.empty
                 if default == "required"
-                else eval(default.strip("`"), {"__builtins__": {}})
+                else eval(default.strip("`"), {"__builtins__": {}}, vars(package))
             )
-        yield function, found
+        yield getattr(package, name), found
 
 
 def test_every_method_has_a_page() -> None:
@@ -69,7 +74,7 @@ def test_every_method_has_a_page() -> None:
 
 
 def test_every_updater_is_described() -> None:
-    helpers = {"Plan", "Recipe", "make"}
+    helpers = {"Plan", "Recipe", "Temperature", "make"}
     public = {
         getattr(topology, name)
         for name in topology.methods.__all__
@@ -77,6 +82,13 @@ def test_every_updater_is_described() -> None:
     }
     found = {f for page in METHOD_PAGES for f, _ in described(page.read_text())}
     assert public <= found
+
+
+def test_every_function_that_prunes_is_described() -> None:
+    pruning = pytest.importorskip("sparsenn.pruning")
+    public = {f for f in map(pruning.__dict__.get, pruning.__all__) if isfunction(f)}
+    found = {f for page in METHOD_PAGES for f, _ in described(page.read_text())}
+    assert public <= found, {f.__name__ for f in public - found}
 
 
 def test_every_refusal_is_explained() -> None:
@@ -99,10 +111,11 @@ def test_sections(page: Path) -> None:
 @pytest.mark.parametrize("page", METHOD_PAGES, ids=name_of)
 def test_defaults_are_those_of_the_function(page: Path) -> None:
     for function, defaults in described(page.read_text()):
+        common = COMMON.get(function.__module__.split(".")[1], set())
         wanted = {
             name: parameter.default
             for name, parameter in inspect.signature(function).parameters.items()
-            if name not in COMMON and "VAR" not in parameter.kind.name
+            if name not in common and "VAR" not in parameter.kind.name
         }
         assert defaults == wanted, function.__name__
         assert list(defaults) == list(wanted), "in the order of the signature"

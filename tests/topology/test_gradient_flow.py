@@ -20,19 +20,32 @@ def known() -> SparseParameter:
     return SparseParameter(pattern, np.array([1.0, -2.0, 0.5]), "w")
 
 
-@pytest.mark.parametrize(("growth", "grown"), [("flow", 4), ("gradient", 4)])
-def test_known_answer(growth: Any, grown: int) -> None:
-    """L = (w x - 1)^2 / 2: g = -x and Hg = -6 x, so that w Hg = -6, 12, -6."""
+@pytest.mark.parametrize("growth", ["flow", "gradient"])
+@pytest.mark.parametrize(
+    ("drop", "x0", "kept"),
+    [
+        ("flow", 1.0, [0, 1]),  # of equal scores the lower position stays
+        ("flow", 3.0, [0, 1]),
+        ("grasp", 1.0, [0, 1]),
+        ("grasp", 3.0, [1, 2]),
+    ],
+)
+def test_known_answer(drop: Any, growth: Any, x0: float, kept: list[int]) -> None:
+    """L = (w x - y)^2 / 2 with w x - y = -1: g = -x and Hg = -(x x) x.
+
+    At x = 1, 1, 2 that is -6 x, so that w Hg = -6, 12, -6; at 3, 1, 2 it is -14 x and
+    w Hg = -42, 28, -14.
+    """
     w = known()
-    topo = topology.GradientFlow([w], growth=growth)
+    topo = topology.GradientFlow([w], drop=drop, growth=growth)
     topo.announce()
-    y = ops.linear(np.array([[1.0, 1.0, 2.0, 3.0, -4.0]]), w)
-    topo.backward(((y - 1) ** 2).sum() / 2)
-    assert w.grad.data.tolist() == [-1, -1, -2]
+    y = ops.linear(np.array([[x0, 1.0, 2.0, 3.0, -4.0]]), w)
+    topo.backward(((y - y.item() - 1) ** 2).sum() / 2)
+    assert w.grad.data.tolist() == [-x0, -1, -2]
     topo.update(0.34)
     _, cols = w.positions()
-    assert cols.tolist() == [0, 1, grown]  # of equal scores the lower position stays
-    assert w.values.data.tolist() == [1, -2, 0]
+    assert cols.tolist() == [*kept, 4]
+    assert w.values.data.tolist() == [*([1, -2, 0.5][k] for k in kept), 0]
 
 
 def test_growth_by_the_gradient_maximises_its_norm() -> None:
@@ -67,12 +80,13 @@ def test_growth_by_the_gradient_maximises_its_norm() -> None:
     seed=st.integers(0, 2**16),
     density=st.sampled_from([0.3, 0.6]),
     growth=st.sampled_from(["flow", "gradient"]),
+    drop=st.sampled_from(["flow", "grasp"]),
     regrow=st.booleans(),
     fraction=st.sampled_from([0.0, 0.3, 0.5]),
 )
 @settings(max_examples=40)
 def test_an_update_is_that_of_the_twin(
-    seed: int, density: float, growth: Any, regrow: bool, fraction: float
+    seed: int, density: float, growth: Any, drop: Any, regrow: bool, fraction: float
 ) -> None:
     rng = np.random.default_rng(seed)
     model = nn.Sequential(
@@ -83,7 +97,7 @@ def test_an_update_is_that_of_the_twin(
     params = model.parameters()
     weights = [p for p in params if isinstance(p, SparseParameter)]
     opt = optim.SGD(params, lr=0.1, momentum=0.9)
-    topo = topology.GradientFlow(params, opt, growth=growth, regrow=regrow)
+    topo = topology.GradientFlow(params, opt, growth=growth, drop=drop, regrow=regrow)
     x, labels = rng.standard_normal((5, 7)), rng.integers(0, 4, 5)
     dense = [w.to_scipy().toarray() for w in weights]
     masks = [w.pattern.to_mask() for w in weights]
@@ -98,7 +112,8 @@ def test_an_update_is_that_of_the_twin(
     topo.update(fraction)
     for number, w in enumerate(weights):
         mask, hg = masks[number], products[number]
-        score = np.where(mask, dense[number] * hg, np.inf)
+        score = dense[number] * hg
+        score = np.where(mask, score if drop == "grasp" else np.abs(score), np.inf)
         count = int(fraction * mask.sum())
         order = np.argsort(score, axis=None)
         assume(gap(score.ravel()[order], count))

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from sparsenn.sparse import SparseParameter
+from sparsenn.topology.methods.cs import ContinuousSparsification
 from sparsenn.topology.methods.deepr import DeepR
 from sparsenn.topology.methods.dsr import DSR
 from sparsenn.topology.methods.gradient_flow import GradientFlow
@@ -36,6 +37,7 @@ __all__ = [
     "SET",
     "SET_DROPS",
     "SNFS",
+    "ContinuousSparsification",
     "DeepR",
     "GraNet",
     "GradientFlow",
@@ -67,6 +69,20 @@ def _srigl(params: Any, opt: Any, plan: Plan, **options: Any) -> TopologyUpdater
 
 def _deepr(params: Any, opt: Any, plan: Plan, **options: Any) -> TopologyUpdater:
     return DeepR(params, opt, **options)
+
+
+def _cs(
+    params: Any, opt: Any, plan: Plan, seed: int = 0, **options: Any
+) -> ContinuousSparsification:
+    rounds = options.setdefault("rounds", 1)
+    tickets = options.get("mode") == "ticket"
+    length = max(plan.total_steps // (rounds + tickets), 2)
+    epochs = length // plan.steps_per_epoch
+    # Beta rises every epoch, and more often where there are few.
+    every = plan.steps_per_epoch if epochs >= 10 else max(length // 20, 1)
+    options.setdefault("every", every)
+    options.setdefault("rewind_step", min(2 * plan.steps_per_epoch, length // 10))
+    return ContinuousSparsification(params, opt, round_steps=length, **options)
 
 
 def _gradient_flow(
@@ -120,6 +136,7 @@ METHODS: dict[str, Recipe | None] = {
         _gradient_flow, ("drop_fraction", "newborn", "every", "growth")
     ),
     "srigl": Recipe(_srigl, ("drop_fraction", "every")),
+    "cs": Recipe(_cs, ("mode", "rounds"), start=lambda density: 1.0),
     "deepr": Recipe(_deepr, ("every",)),
     "mest": Recipe(_mest, ("drop_fraction", "every")),
     "gmp": Recipe(_gmp, ("every",), start=lambda density: 1.0),

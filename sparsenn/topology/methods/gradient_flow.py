@@ -15,6 +15,7 @@ from sparsenn.topology.layer import Layer
 from sparsenn.topology.methods.recipe import choose
 from sparsenn.topology.newborn import NEWBORNS
 from sparsenn.topology.schedule import Decay, Periodic
+from sparsenn.topology.score import Score
 from sparsenn.topology.updater import TopologyUpdater
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ def GradientFlow(
     every: int = 100,
     end_step: int | None = None,
     decay: Decay | None = None,
-    drop: Literal["flow", "magnitude"] = "flow",
+    drop: Literal["flow", "grasp", "magnitude"] = "flow",
     growth: Literal["flow", "gradient", "random"] = "flow",
     regrow: bool = False,
     newborn: Literal["zero", "resample"] = "zero",
@@ -38,7 +39,7 @@ def GradientFlow(
     exempt: Iterable[SparseParameter] = (),
     seed: int | np.random.Generator | None = 0,
 ) -> TopologyUpdater:
-    """Saliency by gradient flow: GraSP's criterion while training, both ways.
+    """Saliency by gradient flow: GraSP's quantity while training, both ways.
 
     With g the gradient of the connections and H the Hessian of the loss, ``w * (H g)``
     says what removing a weight costs the norm of the gradient, and ``|(H g)_j|`` how
@@ -52,8 +53,10 @@ def GradientFlow(
     drop_fraction, every, end_step, decay
         As RigL's: a cosine to 0 at `end_step` if there is one. An update replaces the
         optimiser's step.
-    drop : {"flow", "magnitude"}
-        "flow" removes the largest ``-w * (H g)``, GraSP's sign, layer by layer.
+    drop : {"flow", "grasp", "magnitude"}
+        "flow" removes the smallest ``|w * (H g)|`` of each layer, "grasp" the largest
+        ``-w * (H g)``: GraSP's sign, which makes the gradient larger. Of a network that
+        has learned that removes what it has learned.
     growth : {"flow", "gradient", "random"}
         Where connections are born: at the largest ``|(H g)_j|``, at the largest
         ``|g_j|``, which is the exact maximiser of the norm of the gradient after growth
@@ -86,7 +89,11 @@ def GradientFlow(
         "gradient": gradient(regrow=regrow, revive=regrow),
         "random": random(regrow=regrow),
     }
-    by = {"flow": scores.flow, "magnitude": scores.magnitude}
+    by: dict[str, Score] = {
+        "flow": scores.Flow(),
+        "grasp": scores.Flow(signed=True),
+        "magnitude": scores.magnitude,
+    }
     if decay is None:
         decay = "constant" if end_step is None else "cosine"
     return TopologyUpdater(
