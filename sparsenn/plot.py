@@ -18,6 +18,7 @@ import numpy as np
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 _GREY = "#555555"
+_HEAT = "cividis"  # of even lightness, and the same to red-green colour-blind readers
 
 
 def available() -> bool:
@@ -304,6 +305,139 @@ def layer_densities(
     _plain(ax, title)
     ax.tick_params(axis="y", length=0)
     return fig
+
+
+def heatmap(
+    values: Any,
+    rows: Sequence[str],
+    columns: Sequence[str],
+    *,
+    last: tuple[str, Sequence[float]] | None = None,
+    xlabel: str = "",
+    ylabel: str = "",
+    title: str = "",
+    label: str = "test accuracy",
+    percent: bool = True,
+) -> Any:
+    """A table of numbers in colours that everyone can tell apart, each written out.
+
+    Parameters
+    ----------
+    values : array, shape (rows, columns)
+        NaN where there is nothing.
+    rows, columns : sequence of str
+        Names of the lines.
+    last : tuple of (str, sequence of float), optional
+        Name and values, one a row, of a column set apart at the right.
+    xlabel, ylabel, title : str
+        Below, beside and above the table.
+    label : str
+        What the numbers are, beside the colour scale.
+    percent : bool
+        Values are fractions, shown as percentages.
+
+    Returns
+    -------
+    matplotlib Figure
+    """
+    table = np.asarray(values, dtype=float)
+    if table.shape != (len(rows), len(columns)):
+        raise ValueError(
+            f"values has shape {table.shape}, there are names of {len(rows)} rows and "
+            f"{len(columns)} columns"
+        )
+    at = np.arange(len(columns), dtype=float)
+    names = list(columns)
+    if last is not None:
+        column = np.asarray(last[1], dtype=float)
+        if column.shape != (len(rows),):
+            raise ValueError(
+                f"the last column has shape {column.shape}, there are {len(rows)} rows"
+            )
+        table = np.column_stack([table, column])
+        at = np.append(at, len(columns) + 0.4)  # apart from the others
+        names.append(last[0])
+    scale = 100.0 if percent else 1.0
+    table = table * scale
+    shown = table[np.isfinite(table)]
+    low, high = (shown.min(), shown.max()) if shown.size else (0.0, 1.0)
+    high = high if high > low else low + 1.0
+    fig = figure(1.9 + 0.56 * max(len(names), 1), 1.3 + 0.36 * max(len(rows), 1))
+    ax = fig.add_subplot()
+    _draw_cells(ax, table, at, low, high)
+    ax.set_xticks(at, labels=names, rotation=45, ha="right", rotation_mode="anchor")
+    ax.set_yticks(np.arange(len(rows)), labels=list(rows))
+    ax.set_xlim(-0.5, (at[-1] if len(at) else 0) + 0.5)
+    ax.set_ylim(max(len(rows), 1) - 0.5, -0.5)
+    ax.set_xlabel(xlabel)
+    ax.set_ylabel(ylabel)
+    _plain(ax, title)
+    ax.tick_params(length=0)
+    for spine in ax.spines.values():
+        spine.set_visible(False)
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import Normalize
+
+    scale_of = ScalarMappable(Normalize(low, high), cmap=_HEAT)
+    bar = fig.colorbar(scale_of, ax=ax, fraction=0.05, pad=0.02)
+    bar.set_label(f"{label} (%)" if percent else label)
+    bar.outline.set_visible(False)
+    return fig
+
+
+def _draw_cells(
+    ax: Any, table: np.ndarray, at: np.ndarray, low: float, high: float
+) -> None:
+    """One rectangle and number a cell."""
+    from matplotlib import colormaps
+    from matplotlib.patches import Rectangle
+
+    colours = colormaps[_HEAT]
+    for (i, j), value in np.ndenumerate(table):
+        if not np.isfinite(value):
+            continue
+        level = (value - low) / (high - low)
+        corner = (float(at[j]) - 0.5, i - 0.5)
+        cell = Rectangle(corner, 1, 1, facecolor=colours(level), edgecolor="white")
+        ax.add_patch(cell)
+        ax.annotate(_short_number(value, high - low), xy=(at[j], i), ha="center",
+                    va="center", fontsize=8,
+                    color="black" if level > 0.55 else "white")  # fmt: skip
+
+
+def _short_number(value: float, span: float) -> str:
+    """As many digits as the span of all numbers gives a meaning to."""
+    return f"{value:.1f}" if span >= 1 else f"{value:.3g}"
+
+
+def sensitivity(result: Any, *, title: str = "", label: str = "test accuracy") -> Any:
+    """The heatmap of :func:`sparsenn.pruning.sensitivity`.
+
+    A column for each block and, apart, one for the whole model; a row for each share of
+    the connections that is pruned.
+
+    Parameters
+    ----------
+    result : sparsenn.pruning.Sensitivity
+    title, label : str
+        As of `heatmap`.
+
+    Returns
+    -------
+    matplotlib Figure
+    """
+    found = [*np.ravel(result.values), *result.full, result.baseline]
+    return heatmap(
+        np.asarray(result.values).T,
+        [f"{100 * share:g} %" for share in result.sparsities],
+        result.blocks,
+        last=("full model", result.full),
+        xlabel="pruned block",
+        ylabel="connections pruned",
+        title=title,
+        label=label,
+        percent=bool(np.all((np.array(found) >= 0) & (np.array(found) <= 1))),
+    )
 
 
 def image_shape(shape: Sequence[int]) -> tuple[int, int] | None:

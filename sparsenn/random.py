@@ -33,6 +33,7 @@ class Purpose(enum.IntEnum):
     PROBE = 9
     DATA = 10
     NOISE = 11
+    CONTROL = 16
     TEST = 255
 
 

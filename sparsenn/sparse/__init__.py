@@ -10,6 +10,7 @@ from sparsenn.sparse.allocation import (
 )
 from sparsenn.sparse.change import TopologyChange
 from sparsenn.sparse.gradient import SparseGradient
+from sparsenn.sparse.groups import largest_in_groups, n_m_pattern
 from sparsenn.sparse.interop import pattern_and_values
 from sparsenn.sparse.layout import choose_block_width, choose_index_bytes
 from sparsenn.sparse.origin import Origin
@@ -31,7 +32,9 @@ __all__ = [
     "choose_index_bytes",
     "erdos_renyi_nnz",
     "largest",
+    "largest_in_groups",
     "largest_of_all",
+    "n_m_pattern",
     "pattern_and_values",
     "restrict",
     "select",

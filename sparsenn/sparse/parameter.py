@@ -188,6 +188,11 @@ class SparseParameter:
                 "cannot be trained or replaced; call unfreeze() of the model first"
             )
 
+    @property
+    def knows_origin(self) -> bool:
+        """Whether :meth:`initial_values` can draw them again."""
+        return self.origin is not None and self.initializer is not None
+
     def initial_values(self) -> np.ndarray:
         """What the present connections' values were at the start, drawn again.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import subprocess
 import sys
 import textwrap
@@ -99,7 +100,7 @@ def test_descent_reaches_an_isometry(shape: tuple[int, int], squared: bool) -> N
     np.testing.assert_allclose(error, min(errors), rtol=1e-6, atol=1e-12)
     assert error < (2e-3 if squared else 0.4)
     if squared:
-        assert all(b <= a for a, b in zip(errors, errors[1:], strict=False))
+        assert all(b <= a for a, b in itertools.pairwise(errors))
 
 
 @pytest.mark.parametrize("shape", [(7, 4), (4, 7), (5, 5), (0, 3), (3, 0)])

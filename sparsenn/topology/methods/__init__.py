@@ -16,6 +16,7 @@ from sparsenn.topology.methods.gradient_flow import GradientFlow
 from sparsenn.topology.methods.gradual import GMP, GraNet
 from sparsenn.topology.methods.itop import ITOP
 from sparsenn.topology.methods.mest import MEST
+from sparsenn.topology.methods.n_m import NM
 from sparsenn.topology.methods.recipe import Plan, Recipe, choose
 from sparsenn.topology.methods.rigl import RigL
 from sparsenn.topology.methods.set import SET, SET_DROPS
@@ -33,6 +34,7 @@ __all__ = [
     "ITOP",
     "MEST",
     "METHODS",
+    "NM",
     "REFUSED",
     "SET",
     "SET_DROPS",
