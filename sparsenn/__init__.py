@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sparsenn import config, nn, ops, optim, sparse, topology
+from sparsenn import config, nn, ops, optim, pruning, sparse, topology
 from sparsenn.autograd import (
     Tensor,
     enable_grad,
@@ -52,6 +52,7 @@ __all__ = [
     "ops",
     "optim",
     "plot",
+    "pruning",
     "save",
     "set_isa",
     "set_num_threads",

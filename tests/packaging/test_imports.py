@@ -26,13 +26,14 @@ ALLOWED = {
     "nn": {"ops"},
     "optim": {"autograd", "sparse"},
     "topology": {"optim", "ops"},
+    "pruning": {"optim", "ops"},
     "data": {"sparse", "random", "autograd", "files"},
     "models": {"nn", "topology"},
     "export": {"nn", "files", "data", "models"},
     "train": {"export", "models", "topology", "optim", "data"},
     "plot": {"train", "files"},
     "report": {"plot", "train", "files"},
-    "cli": {"train", "plot", "export", "models", "report"},
+    "cli": {"train", "plot", "export", "models", "report", "pruning"},
 }
 
 
