@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sparsenn import plot
+from sparsenn import plot, pruning
 from sparsenn.sparse import SparsePattern
 
 pytest.importorskip("matplotlib")
@@ -117,3 +117,41 @@ def test_missing_matplotlib_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) 
     assert not plot.available()
     with pytest.raises(ImportError, match=r"pip install 'sparsenn\[plot\]'"):
         plot.figure(1, 1)
+
+
+def test_heatmap_writes_every_number_and_sets_the_last_column_apart() -> None:
+    table = np.array([[0.5, 0.25, np.nan], [1.0, 0.0, 0.75]])
+    fig = plot.heatmap(
+        table, ["0 %", "90 %"], ["a", "b", "c"], last=("full model", [0.5, 0.1])
+    )
+    ax, bar = fig.axes
+    found = sorted(text.get_text() for text in ax.texts)
+    assert found == sorted(["50.0", "25.0", "100.0", "0.0", "75.0", "50.0", "10.0"])
+    assert [t.get_text() for t in ax.get_xticklabels()] == ["a", "b", "c", "full model"]
+    places = ax.get_xticks()
+    assert places[3] - places[2] > 1.2 * (places[2] - places[1])
+    assert bar.get_ylabel() == "test accuracy (%)"
+    cells = {patch.get_xy(): patch.get_facecolor() for patch in ax.patches}
+    assert len(cells) == 7
+    assert cells[(-0.5, 0.5)][:2] > cells[(0.5, 0.5)][:2], "higher is not brighter"
+    with pytest.raises(ValueError, match="names of 1 rows and 3 columns"):
+        plot.heatmap(table, ["x"], ["a", "b", "c"])
+    with pytest.raises(ValueError, match=r"last column has shape \(1,\)"):
+        plot.heatmap(table, ["x", "y"], ["a", "b", "c"], last=("full", [1.0]))
+    plot.heatmap(np.zeros((0, 0)), [], [])
+
+
+def test_heatmap_of_a_sensitivity() -> None:
+    result = pruning.Sensitivity(
+        ("stem", "head"),
+        (("0.weight",), ("2.weight",)),
+        (10, 20),
+        (0.0, 0.9),
+        np.array([[0.9, 0.8], [0.9, 0.4]]),
+        np.array([0.9, 0.1]),
+        0.9,
+    )
+    fig = plot.sensitivity(result, title="digits")
+    labels = [t.get_text() for t in fig.axes[0].get_yticklabels()]
+    assert labels == ["0 %", "90 %"]
+    assert {t.get_text() for t in fig.axes[0].texts} == {"90.0", "80.0", "40.0", "10.0"}

@@ -8,6 +8,56 @@ column) stays. Only weights are pruned, never biases.
 
 from __future__ import annotations
 
+from sparsenn.pruning.controls import reinitialize, shuffle, varying_inputs
+from sparsenn.pruning.graph import (
+    Effective,
+    EffectiveLayer,
+    collapsed,
+    dead_neurons,
+    drop_ineffective,
+    effective,
+    effective_density,
+)
+from sparsenn.pruning.isometry import IsometryLayer, IsometryResult, isometry
+from sparsenn.pruning.lamp import lamp
+from sparsenn.pruning.lottery import Iterations, iterative_magnitude
+from sparsenn.pruning.n_m import n_m
+from sparsenn.pruning.reset import rerandomize, reset
+from sparsenn.pruning.restore import Undo
 from sparsenn.pruning.result import LayerResult, Result
+from sparsenn.pruning.robustness import Robustness, layer_robustness
+from sparsenn.pruning.sensitivity import SPARSITIES, Sensitivity, sensitivity
+from sparsenn.pruning.wanda import wanda
+from sparsenn.pruning.weights import Weight
 
-__all__ = ["LayerResult", "Result"]
+__all__ = [
+    "SPARSITIES",
+    "Effective",
+    "EffectiveLayer",
+    "IsometryLayer",
+    "IsometryResult",
+    "Iterations",
+    "LayerResult",
+    "Result",
+    "Robustness",
+    "Sensitivity",
+    "Undo",
+    "Weight",
+    "collapsed",
+    "dead_neurons",
+    "drop_ineffective",
+    "effective",
+    "effective_density",
+    "isometry",
+    "iterative_magnitude",
+    "lamp",
+    "layer_robustness",
+    "n_m",
+    "reinitialize",
+    "rerandomize",
+    "reset",
+    "sensitivity",
+    "shuffle",
+    "varying_inputs",
+    "wanda",
+]

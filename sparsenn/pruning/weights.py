@@ -92,7 +92,7 @@ def weights_of(model: Model, keep_dense: Iterable[LayerName] = ()) -> list[Weigh
     named_params = [(n or str(i), p) for i, (n, p) in enumerate(found.values())]
     if isinstance(keep_dense, str | int):
         keep_dense = (keep_dense,)
-    exempt = {_number(layer, [n for n, _ in named_params]) for layer in keep_dense}
+    exempt = {number_of(layer, [n for n, _ in named_params]) for layer in keep_dense}
     for _, param in named_params:
         param.check_trainable()
         param.check_ungated("pruned")
@@ -102,8 +102,8 @@ def weights_of(model: Model, keep_dense: Iterable[LayerName] = ()) -> list[Weigh
     ]
 
 
-def _number(layer: LayerName, names: Sequence[str]) -> int:
-    """The number of a layer that a user named."""
+def number_of(layer: LayerName, names: Sequence[str], what: str = "keep_dense") -> int:
+    """The number of a layer that a user named in an argument, `what`."""
     if isinstance(layer, str):
         if layer in ("first", "last"):
             return 0 if layer == "first" else len(names) - 1
@@ -112,19 +112,19 @@ def _number(layer: LayerName, names: Sequence[str]) -> int:
         below = [i for i, name in enumerate(names) if name.startswith(layer + ".")]
         if len(below) == 1:
             return below[0]
-        what = f"means {len(below)} weights" if below else "names no weight"
+        found = f"means {len(below)} weights" if below else "names no weight"
         raise ValueError(
-            f"keep_dense holds {layer!r}, which {what}; there are "
+            f"{what} holds {layer!r}, which {found}; there are "
             f"{', '.join(map(repr, names))}, 'first' and 'last'"
         )
     if isinstance(layer, bool) or not hasattr(layer, "__index__"):
         raise TypeError(
-            f"keep_dense holds {layer!r}, it must hold numbers or names of layers"
+            f"{what} holds {layer!r}, it must hold numbers or names of layers"
         )
     number = layer.__index__()
     if not -len(names) <= number < len(names):
         raise ValueError(
-            f"keep_dense holds {number}, the model has {len(names)} sparse weights, "
+            f"{what} holds {number}, the model has {len(names)} sparse weights, "
             f"numbered 0..{len(names) - 1} (or -{len(names)}..-1 from the last)"
         )
     return number % len(names)
