@@ -117,7 +117,7 @@ def test_a_shuffle_that_cannot_be_changes_nothing() -> None:
     before = dense(model)
     with pytest.raises(ValueError, match="10 rows and 1 columns allowed have 10"):
         pruning.shuffle(model, columns={"last": [3]})
-    with pytest.raises(ValueError, match=r"columns of '0.weight' holds numbers outside"):
+    with pytest.raises(ValueError, match=r"columns of '0.weight' holds numbers"):
         pruning.shuffle(model, columns={0: [20]})
     with pytest.raises(ValueError, match=r"bool of shape \(20,\), or integers"):
         pruning.shuffle(model, columns={0: np.ones(19, bool)})
