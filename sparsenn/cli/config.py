@@ -13,7 +13,22 @@ from sparsenn.cli.errors import UsageError
 from sparsenn.cli.options import BY_NAME, OPTIONS
 from sparsenn.topology import METHODS
 
-_OF_UPDATES = ("drop_fraction", "drop_mode", "newborn", "update_every")
+#: Settings that recipes know under another name.
+_OF_RECIPES = {
+    "drop": "drop_mode",
+    "every": "update_every",
+    "mode": "cs_mode",
+    "rounds": "cs_rounds",
+    "start": "cs_start",
+    "penalty": "cs_penalty",
+}
+#: Settings of methods; which of them a method reads, its recipe says.
+_OF_METHODS = (
+    "drop_fraction", "drop_mode", "newborn", "update_every", "growth", "protect",
+    "scope", "cs_mode", "cs_rounds", "cs_start", "cs_penalty",
+)  # fmt: skip
+#: Methods whose density is not asked for.
+UNASKED = ("dense", "cs")
 
 
 @dataclass
@@ -118,6 +133,16 @@ def density_of(sparsity: Any) -> float:
     return round(1.0 - float(sparsity), 12)  # 1 - 0.9 is 0.1, not 0.0999...98
 
 
+def setting_of(option: str) -> str:
+    """The setting that gives an option of a method's recipe."""
+    return _OF_RECIPES.get(option, option)
+
+
+def _recipe_options(method: str) -> tuple[str, ...]:
+    recipe = METHODS[method]
+    return () if recipe is None else recipe.options
+
+
 def make_config(
     data: str | None, given: dict[str, Any], file: dict[str, Any]
 ) -> Config:
@@ -152,6 +177,13 @@ def make_config(
                 "ignored"
             )
         settings["density"] = 1.0
+    elif settings["method"] == "cs":
+        if settings["density"] not in (None, 1.0):
+            warnings.append(
+                "method cs keeps what its gates leave open; density "
+                f"{settings['density']:g} is ignored, --cs-start changes it"
+            )
+        settings["density"] = 1.0
     elif settings["density"] is None:
         settings["density"] = 0.1
     config = Config(data, settings, set(chosen))
@@ -163,13 +195,14 @@ def make_config(
             )
         settings["init"] = BY_NAME["init"].default
     # A file may hold every setting, as config.toml does: only what was typed is meant.
-    if METHODS[settings["method"]] is None:
-        unread = [BY_NAME[name].flag for name in _OF_UPDATES if name in given]
-        if unread:
-            warnings.append(
-                f"method {settings['method']} never changes a connection; "
-                f"{', '.join(unread)} is ignored"
-            )
+    read = {setting_of(name) for name in _recipe_options(settings["method"])}
+    unread = [BY_NAME[n].flag for n in _OF_METHODS if n in given and n not in read]
+    if unread:
+        method = settings["method"]
+        reason = "does not read " + ", ".join(unread)
+        if METHODS[method] is None:
+            reason = f"never changes a connection; {', '.join(unread)} is ignored"
+        warnings.append(f"method {method} {reason}")
     if settings["optimizer"] != "sgd" and "momentum" in given:
         warnings.append(f"{settings['optimizer']} has no --momentum; it is ignored")
     config.warning = "; ".join(warnings)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from sparsenn.cli import toml
-from sparsenn.cli.config import Config, density_of, make_config, read_table
+from sparsenn.cli.config import UNASKED, Config, density_of, make_config, read_table
 from sparsenn.cli.errors import UsageError
 from sparsenn.cli.options import BY_NAME, OPTIONS, Option
 
@@ -54,13 +54,14 @@ class Grid:
     def cells(self) -> list[Cell]:
         """Every combination; those that would train the same network only once.
 
-        Dense training has no density, and what starts with every connection no start.
+        No density is asked of some methods, and what begins with every connection has
+        no start.
         """
         names = [option.name for option in OPTIONS if option.name in self.values]
         found: dict[str, Cell] = {}
         for chosen in itertools.product(*(self.values[name] for name in names)):
             given = dict(zip(names, chosen, strict=True))
-            if given.get("method") == "dense":
+            if given.get("method") in UNASKED:
                 given.pop("density", None)
             for seed in self.seeds:
                 config = make_config(self.data, {**given, "seed": seed}, {})
@@ -73,7 +74,7 @@ class Grid:
         parts = [settings["method"]]
         if not config.starts_full:
             parts.append(settings["init"])
-        if settings["method"] != "dense":
+        if settings["method"] not in UNASKED:
             parts.append(repr(settings["density"]))
         for name, listed in self.values.items():
             if name not in _UNNAMED and len(listed) > 1:

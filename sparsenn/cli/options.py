@@ -163,6 +163,21 @@ OPTIONS: tuple[Option, ...] = (
            choices=tuple(NEWBORNS)),
     Option("update_every", "int", None, "steps between updates of the topology"
            " (default: that of the method's paper)", low=1, metavar="STEPS"),
+    Option("growth", "text", None, "where snfs, granet and gradient-flow grow (default:"
+           " as their papers)", choices=("gradient", "random", "momentum", "flow")),
+    Option("protect", "int", None, "updates during which a newborn connection stays"
+           " (default: those of the method's paper)", low=0, metavar="UPDATES"),
+    Option("scope", "text", None, "whether gmp and granet prune all layers by one"
+           " threshold or alike (default: as their papers)",
+           choices=("global", "uniform")),
+    Option("cs_mode", "text", None, "cs keeps weights and mask, or trains its ticket"
+           " again (default supermask)", choices=("supermask", "ticket")),
+    Option("cs_rounds", "int", None, "of cs (default 1)", low=1),
+    Option("cs_start", "float", None, "first score of every gate of cs; below 0 for"
+           " fewer connections (default 0)"),
+    Option("cs_penalty", "float", None, "of cs on open gates (default 1e-8)", low=0),
+    Option("exploration", "text", "no", "whether to measure the share of positions that"
+           " were ever connected; a bit each", choices=("yes", "no")),
     Option("seed", "int", 0, "of everything random", low=0, high=2**64 - 1),
     Option("dtype", "text", "float32", "of weights and activations",
            choices=("float32", "float64")),

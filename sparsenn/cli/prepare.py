@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from sparsenn.cli.config import Config
+from sparsenn.cli.config import Config, setting_of
 from sparsenn.cli.errors import UsageError
 from sparsenn.cli.output import one_line
 
@@ -56,10 +56,6 @@ def absolute(data: str) -> str:
 
     path = Path(data).expanduser()
     return os.path.abspath(path) if data not in names() and path.exists() else data
-
-
-#: Settings that are not called as the option of a recipe that they give.
-_SETTINGS = {"drop": "drop_mode", "every": "update_every"}
 
 
 def keep_dense(names: list[str], n_layers: int) -> list[int]:
@@ -155,7 +151,7 @@ def _build(config: Config, data: Any) -> Prepared:
         density=settings["density"],
         exempt=[weights[number] for number in dense],
         seed=settings["seed"],
-        **{name: settings.get(_SETTINGS.get(name, name)) for name in of_recipe},
+        **{name: settings.get(setting_of(name)) for name in of_recipe},
     )
     schedule = make_schedule(settings["schedule"], settings["lr"], total_steps)
     return Prepared(arch, data, model, optimizer, schedule, updater)

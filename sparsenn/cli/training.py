@@ -12,6 +12,7 @@ from sparsenn.cli.output import peak_rss_bytes
 from sparsenn.cli.prepare import Prepared
 from sparsenn.cli.rundir import RunDirectory
 from sparsenn.files import atomic_write
+from sparsenn.train import Callback, State
 from sparsenn.train.jsonable import jsonable
 
 
@@ -60,6 +61,10 @@ def train_run(
     if settings["val_fraction"]:
         best = train.EarlyStopping("val_accuracy", patience=None, restore_best=True)
         callbacks.append(best)
+    explored = None
+    if settings["exploration"] == "yes":
+        explored = Explored()
+        callbacks.append(explored)
     if not quiet:
         callbacks.append(train.ProgressBar())
     callbacks.append(
@@ -94,10 +99,45 @@ def train_run(
                 prepared.data.shape,
             )
         result = _result(prepared, config, directory, history, best)
+        if explored is not None:
+            result["exploration"] = explored.rate
         result["seconds"] = time.perf_counter() - began
         _write(result, config, directory)
     files = [directory.model.name, *(path.name for path in drawn)]
     return {**result, "out": str(directory.path), "files": files}
+
+
+class Explored(Callback):
+    """Measures ITOP's rate: the positions that were ever connected."""
+
+    def __init__(self) -> None:
+        self._exploration: Any = None
+        self._updates = 0
+        self._saved: dict[str, Any] = {}
+
+    @property
+    def rate(self) -> float:
+        """Positions ever connected over all positions."""
+        return float(self._exploration.rate)
+
+    def state(self) -> dict[str, Any]:
+        return {} if self._exploration is None else self._exploration.state()
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        self._saved = state
+
+    def on_train_begin(self, state: State) -> None:
+        from sparsenn.topology import Exploration
+
+        self._exploration = Exploration(state.model.parameters())
+        if self._saved:
+            self._exploration.load_state(self._saved)
+
+    def on_batch_end(self, state: State) -> None:
+        updates = 0 if state.topology is None else state.topology.updates
+        if updates != self._updates:
+            self._updates = updates
+            self._exploration.update()
 
 
 def _result(

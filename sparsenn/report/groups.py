@@ -56,6 +56,14 @@ class Group:
         return recipe.start(float(self.settings.get("density") or 1.0)) == 1.0
 
     @property
+    def asked(self) -> float | None:
+        """The density that was asked for; None of methods that find their own."""
+        if self.method in ("dense", "cs"):
+            return None
+        density = self.settings.get("density")
+        return None if density is None else float(density)
+
+    @property
     def density(self) -> float:
         """Connections over positions at the end of training, the mean."""
         return sum(self.values("density")) / max(len(self.values("density")), 1)

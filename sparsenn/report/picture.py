@@ -74,7 +74,7 @@ def learning_curves(found: Sequence[Group], column: str = "test_accuracy") -> An
     for number, (title, part) in enumerate(parts.items()):
         for place, density in enumerate(panels[title]):
             ax = fig.add_subplot(len(parts), columns, number * columns + place + 1)
-            inside = [g for g in part if g.settings.get("density") in (density, 1.0)]
+            inside = [g for g in part if g.asked in (density, None)]
             _draw_curves(ax, inside, styles, column)
             name = f"density {100 * density:g} %"
             ax.set_title(f"{title}, {name}" if title else name, loc="left", fontsize=11)
@@ -103,9 +103,8 @@ def _styles(found: Sequence[Group]) -> dict[str, dict[str, Any]]:
 
 
 def _densities(part: Sequence[Group]) -> list[float]:
-    """The densities that were asked for, falling, that of dense aside."""
-    asked = {g.settings.get("density") for g in part if g.method != "dense"}
-    return sorted((float(d) for d in asked if d is not None), reverse=True)
+    """The densities that were asked for, falling."""
+    return sorted({g.asked for g in part if g.asked is not None}, reverse=True)
 
 
 def _accuracy(group: Group) -> tuple[float, float]:
@@ -131,21 +130,20 @@ def _list(ax: Any, part: Sequence[Group], styles: dict[str, dict[str, Any]]) -> 
     """A line a group, the most accurate of each density at the top."""
     dense = [group for group in part if group.method == "dense"]
     others = [group for group in part if group.method != "dense"]
-    others.sort(key=lambda g: (-(g.settings.get("density") or 1), -_accuracy(g)[0]))
+    others.sort(key=lambda g: (-(g.asked or 1.0), -_accuracy(g)[0]))
     several = len(_densities(part)) > 1
     names: list[str] = []
     places: list[float] = []
     at = 0.0
-    for density, inside in itertools.groupby(
-        others, lambda g: g.settings.get("density")
-    ):
+    for asked, inside in itertools.groupby(others, lambda g: g.asked):
         at += 0.6 if places else 0.0
         for group in inside:
             mean, half = _accuracy(group)
             style = {**styles[group.label], "linestyle": "none"}
             ax.errorbar(mean, at, xerr=half or None, capsize=2, markersize=5, **style)
-            text = f"{100 * density:g} %" if density is not None else ""
-            names.append(f"{group.label}, {text}" if several else group.label)
+            density = group.density if asked is None else asked
+            text = f"{group.label}, {100 * density:.3g} %"
+            names.append(text if several or asked is None else group.label)
             places.append(at)
             at += 1
     for group in dense:

@@ -130,20 +130,24 @@ def _granet(params: Any, opt: Any, plan: Plan, **options: Any) -> TopologyUpdate
 METHODS: dict[str, Recipe | None] = {
     "dense": None,
     "static": None,
-    "set": Recipe(_set, ("drop_fraction", "drop", "newborn", "every")),
-    "dsr": Recipe(_dsr, ("every",)),
-    "snfs": Recipe(_snfs, ("drop_fraction", "every", "growth")),
-    "rigl": Recipe(_rigl, ("drop_fraction", "newborn", "every")),
+    "set": Recipe(_set, ("drop_fraction", "drop", "newborn", "every", "protect")),
+    "dsr": Recipe(_dsr, ("every", "protect")),
+    "snfs": Recipe(_snfs, ("drop_fraction", "every", "growth", "protect")),
+    "rigl": Recipe(_rigl, ("drop_fraction", "newborn", "every", "protect")),
     "gradient-flow": Recipe(
-        _gradient_flow, ("drop_fraction", "newborn", "every", "growth")
+        _gradient_flow, ("drop_fraction", "newborn", "every", "growth", "protect")
     ),
     "srigl": Recipe(_srigl, ("drop_fraction", "every")),
-    "cs": Recipe(_cs, ("mode", "rounds"), start=lambda density: 1.0),
+    "cs": Recipe(
+        _cs, ("mode", "rounds", "start", "penalty"), start=lambda density: 1.0
+    ),
     "deepr": Recipe(_deepr, ("every",)),
-    "mest": Recipe(_mest, ("drop_fraction", "every")),
-    "gmp": Recipe(_gmp, ("every",), start=lambda density: 1.0),
+    "mest": Recipe(_mest, ("drop_fraction", "every", "protect")),
+    "gmp": Recipe(_gmp, ("every", "scope"), start=lambda density: 1.0),
     "granet": Recipe(
-        _granet, ("drop_fraction", "every"), start=lambda density: max(density, 0.5)
+        _granet,
+        ("drop_fraction", "every", "growth", "scope", "protect"),
+        start=lambda density: max(density, 0.5),
     ),
 }
 """Training methods by name; None for those whose topology never changes."""

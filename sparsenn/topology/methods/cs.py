@@ -172,6 +172,7 @@ class ContinuousSparsification:
         self.phase: Literal["search", "ticket", "finished"] = "search"
         self.steps = 0
         self.updates = 0
+        self.flops = 0  # nothing is searched
         self.last_changes: list[Change] = []
         self._rewind: dict[int, np.ndarray] = {}
         self._rewind_dense: list[np.ndarray] = []
