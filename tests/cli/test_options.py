@@ -36,8 +36,9 @@ def test_every_option_is_read(
         return prepare(config)
 
     monkeypatch.setattr(train, "prepare", recording)
-    words = ("train", small, "--arch", "6-20-3", "--epochs", 1, "--method", "set")
-    assert cli(*words, "--out", "a").status == 0
+    words = ("train", small, "--arch", "6-20-3", "--epochs", 2, "--batch-size", 16)
+    for method in ("set", "snfs", "cs", "gmp"):  # together they read all there is
+        assert cli(*words, "--method", method, "--out", method).status == 0
     missed = {option.name for option in OPTIONS} - read
     assert not missed, f"nothing reads {sorted(missed)}"
     assert "nothing" not in read  # such as by writing all of them to config.toml

@@ -13,6 +13,7 @@ import pytest
 
 import sparsenn
 from sparsenn.export.model import read_model
+from sparsenn.topology import METHODS
 
 Cli = Callable[..., Any]
 QUICK = ("--arch", "6-20-10-3", "--epochs", 2, "--batch-size", 16, "--density", 0.3)
@@ -91,12 +92,16 @@ def test_dense_warns_about_a_density(cli: Cli, small: Path) -> None:
         (("--method", "static", "--drop-fraction", 0.5), "--drop-fraction is ignored"),
         (("--method", "dense", "--update-every", 2), "--update-every is ignored"),
         (("--optimizer", "adam", "--momentum", 0.5), "adam has no --momentum"),
+        (("--method", "rigl", "--drop-mode", "sign"), "rigl does not read --drop-mode"),
+        (("--method", "set", "--cs-start", 1), "set does not read --cs-start"),
+        (("--method", "gmp", "--init", "er"), "--init er is ignored"),
+        (("--method", "cs", "--density", 0.2), "density 0.2 is ignored"),
     ],
 )
 def test_options_that_nobody_reads_are_told(
     cli: Cli, small: Path, words: tuple[Any, ...], text: str
 ) -> None:
-    base = ("--arch", "6-4-3", "--epochs", 1)
+    base = ("--arch", "6-4-3", "--epochs", 1, "--batch-size", 10)
     assert text in cli("train", small, *base, *words, "--out", "a").err
     again = cli("train", "--config", "a/config.toml", "--out", "b")
     assert "ignored" not in again.err
@@ -107,6 +112,47 @@ def test_a_layer_without_connections_is_told(cli: Cli, small: Path) -> None:
     outcome = cli("train", small, *words)
     assert outcome.status == 0
     assert "warning: no connection in " in outcome.err
+
+
+@pytest.mark.parametrize("method", list(METHODS))
+def test_every_method_reaches_its_density(cli: Cli, small: Path, method: str) -> None:
+    words = (*QUICK, "--method", method, "--out", "a", "--exploration", "yes", "--json")
+    result = cli("train", small, *words, "--quiet").json
+    asked = round(0.3 * 350)
+    if method in ("dense", "cs"):
+        assert result["nnz"] == 350 or method == "cs"
+    elif method == "srigl":
+        assert 0.5 * asked <= result["nnz"] <= asked
+    else:
+        assert result["nnz"] == asked
+    assert result["nnz"] / 350 <= result["exploration"] <= 1
+    if method == "static":
+        assert result["exploration"] == result["density"]
+
+
+@pytest.mark.parametrize(
+    ("method", "words"),
+    [
+        ("snfs", ("--growth", "random")),
+        ("granet", ("--scope", "uniform")),
+        ("rigl", ("--protect", 2)),
+        ("cs", ("--cs-mode", "ticket")),
+        ("cs", ("--cs-start", -0.5, "--cs-penalty", 0.1)),
+    ],
+)
+def test_options_of_methods_reach_the_run(
+    cli: Cli, small: Path, method: str, words: tuple[Any, ...]
+) -> None:
+    base = (*QUICK, "--method", method, "--epochs", 6, "--json", "--quiet")
+    plain = cli("train", small, *base, "--out", "a").json
+    assert (
+        cli("train", small, *base, *words, "--out", "b").json["loss"] != plain["loss"]
+    )
+
+
+def test_growth_that_a_method_does_not_have(cli: Cli, small: Path) -> None:
+    words = ("--method", "granet", "--growth", "flow", "--out", "a")
+    assert "growth must be one of" in cli("train", small, *QUICK, *words).failed_with(2)
 
 
 def test_sparsity_is_one_minus_density(cli: Cli, small: Path, tmp_path: Path) -> None:
