@@ -36,6 +36,7 @@ from sparsenn.topology.methods import (
 from sparsenn.topology.methods.cs import Temperature
 from sparsenn.topology.newborn import NEWBORNS, Newborn, resample, zero
 from sparsenn.topology.plan import Edit
+from sparsenn.topology.rebalance import Rebalance
 from sparsenn.topology.schedule import Cubic, Periodic, Stages
 from sparsenn.topology.updater import Change, TopologyUpdater
 
@@ -64,6 +65,7 @@ __all__ = [
     "Layer",
     "Newborn",
     "Periodic",
+    "Rebalance",
     "Recipe",
     "RigL",
     "SRigL",
