@@ -121,6 +121,12 @@ def test_defaults_are_those_of_the_function(page: Path) -> None:
         assert list(defaults) == list(wanted), "in the order of the signature"
 
 
+@pytest.mark.parametrize("folder", [METHODS, PRUNING], ids=name_of)
+def test_first_page_leads_to_every_other(folder: Path) -> None:
+    linked = set(re.findall(r"\]\(([\w-]+\.md)", (folder / "README.md").read_text()))
+    assert linked == {p.name for p in folder.glob("*.md")} - {"README.md"}
+
+
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_links_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\(([^):]+)\)", page.read_text()):
