@@ -73,6 +73,12 @@ def test_every_method_has_a_page() -> None:
         assert f"`--method {method}`" in (METHODS / page).read_text()
 
 
+def test_the_readme_names_every_method() -> None:
+    readme = (DOCS.parent / "README.md").read_text()
+    for method in topology.METHODS:
+        assert f"`{method}`" in readme, method
+
+
 def test_every_updater_is_described() -> None:
     helpers = {"Plan", "Recipe", "Temperature", "make"}
     public = {
