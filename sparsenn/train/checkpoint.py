@@ -337,8 +337,11 @@ def _check_optimizer(
 
 def _restore_optimizer(state: State, saved: dict[str, Any]) -> None:
     for name, parameter in _trained(state).items():
-        for key, array in state.optimizer.state(parameter).items():
-            array[...] = _from_canonical(parameter, saved["state"][name][key])
+        live = state.optimizer.state(parameter)
+        for key, array in live.items():
+            # A new array: the pattern may have another number of connections by now.
+            taken = _from_canonical(parameter, saved["state"][name][key])
+            live[key] = np.array(taken, array.dtype)
         waits = saved.get("waiting", {}).get(name, {})
         state.optimizer.wait(
             parameter,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,20 +24,40 @@ def network(seed: int = 3, dtype: Any = "float32") -> nn.Sequential:
     )
 
 
+def gates(mode: Any) -> Any:
+    """Continuous Sparsification of which something closes in 24 steps."""
+    return partial(
+        topology.ContinuousSparsification, round_steps=9, every=3, rounds=2, mode=mode,
+        rewind_step=4, lr=4.0, penalty=0.01,
+    )  # fmt: skip
+
+
+SECOND: dict[str, Any] = {
+    "supermask": gates("supermask"),
+    "ticket": gates("ticket"),
+    "dsr": partial(topology.DSR, every=4, target=20, seed=5),
+    "deepr": partial(topology.DeepR, every=3, seed=5),
+    "srigl": partial(topology.SRigL, every=4, seed=5),
+    "flow": partial(topology.GradientFlow, every=4, seed=5),
+}
+
+
 def parts(kind: str = "sgd", every: int = 4, epochs: int = 3) -> dict[str, Any]:
     """Model, optimiser, schedule and topology of one run; by kind also k-winners."""
     model = network()
     if kind == "winners":
         model.layers[5] = nn.KWinners(16, 0.4, duty_cycle_period=100)
-    if kind in ("sgd", "winners"):
+    if kind in ("sgd", "winners", *SECOND):
         optimizer: Any = optim.SGD(model.parameters(), lr=0.05, momentum=0.9)
     elif kind == "adam":
         optimizer = optim.Adam(model.parameters(), lr=0.01)
     else:
         optimizer = optim.AdamW(model.parameters(), lr=0.01, weight_decay=0.1)
-    updater = topology.SET(
+    updater: Any = topology.SET(
         model.parameters(), optimizer=optimizer, every=every, protect=2, seed=5
     )
+    if kind in SECOND:
+        updater = SECOND[kind](model.parameters(), optimizer)
     return {
         "model": model,
         "optimizer": optimizer,

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from train.runs import parts, trained
+from train.runs import SECOND, parts, trained
 
 from sparsenn import optim, topology
 from sparsenn.data import Dataset
@@ -81,6 +81,15 @@ def cut_and_resume(
 def test_resumes_bit_for_bit(blobs: Dataset, tmp_path: Path, kind: str) -> None:
     whole = trained(blobs, tmp_path / "whole.safetensors", kind)
     assert cut_and_resume(blobs, tmp_path, kind, [13], every=None) == whole
+
+
+@pytest.mark.parametrize("step", [5, 10, 13, 20])
+@pytest.mark.parametrize("kind", sorted(SECOND))
+def test_other_topologies_resume_bit_for_bit(
+    blobs: Dataset, tmp_path: Path, kind: str, step: int
+) -> None:
+    whole = trained(blobs, tmp_path / "whole.safetensors", kind)
+    assert cut_and_resume(blobs, tmp_path, kind, [step], every=1) == whole
 
 
 @pytest.mark.parametrize("step", [1, 3, 4, 7, 8, 9, 15, 16, 23])
