@@ -42,8 +42,8 @@ def lamp(
 
     Notes
     -----
-    Time O(n log n) for n connections, memory 20 bytes a connection while it runs. A
-    layer of zeros scores 0.
+    Time O(n log n) for n connections of a layer, memory some 50 bytes for each of them
+    and 8 for each of the others while it runs. A layer of zeros scores 0.
 
     References
     ----------
@@ -60,8 +60,7 @@ def lamp(
             scores.append(values)
             continue
         check_finite(weight, values)
-        scores.append(lamp_scores(weight.param.pattern.to_canonical(values)))
-        scores[-1] = weight.param.pattern.from_canonical(scores[-1])
+        scores.append(lamp_scores(values))
     prune(weights, keep_globally(weights, scores, total), optimizer)
     return result_of("lamp", weights)
 
@@ -79,17 +78,19 @@ def lamp_scores(values: np.ndarray) -> np.ndarray:
     ndarray of float64, shape (n,)
         In [0, 1].
     """
-    magnitudes = np.abs(values).astype(np.float64)
-    largest = magnitudes.max(initial=0.0)
+    magnitudes = np.abs(values)
+    largest = float(magnitudes.max(initial=0.0))
     if not largest:
-        return magnitudes
-    squares = (magnitudes / largest) ** 2  # so that no square overflows or all vanish
-    order = np.argsort(magnitudes, kind="stable")[::-1]
-    descending = squares[order]
-    sums = np.cumsum(descending)
-    # Of equal weights, the sum up to the last of them.
-    last = np.append(np.flatnonzero(np.diff(magnitudes[order])), len(order) - 1)
-    counts = np.diff(last, prepend=-1)
+        return np.zeros(len(values))
+    # Sums go over values in order, so they do not depend on how the weight is stored.
+    order = np.argsort(magnitudes)[::-1]
+    descending = magnitudes[order]
+    last = np.append(np.flatnonzero(np.diff(descending)), len(order) - 1)
+    squares = descending.astype(np.float64)
+    squares /= largest  # so that no square overflows, and not all of them vanish
+    squares *= squares
+    sums = np.cumsum(squares)
+    squares /= np.repeat(sums[last], np.diff(last, prepend=-1))  # of equals: the last
     scores = np.empty_like(squares)
-    scores[order] = descending / np.repeat(sums[last], counts)
+    scores[order] = squares
     return scores
