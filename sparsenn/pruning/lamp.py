@@ -42,7 +42,7 @@ def lamp(
 
     Notes
     -----
-    Time O(n log n) for n connections of a layer, memory some 50 bytes for each of them
+    Time O(n log n) for n connections of a layer, memory some 65 bytes for each of them
     and 8 for each of the others while it runs. A layer of zeros scores 0.
 
     References

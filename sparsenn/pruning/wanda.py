@@ -57,7 +57,7 @@ def wanda(
     Notes
     -----
     Takes forward passes alone, as many as layers times batches, and memory for one
-    number an input and 30 bytes a connection of one layer while it is pruned. To
+    number an input and 35 bytes a connection of one layer while it is pruned. To
     recover more, train on: patterns stay as they are, ``fit`` needs no other argument.
 
     References
