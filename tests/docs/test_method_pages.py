@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from sparsenn import topology
+from sparsenn import models, optim, topology
 
 DOCS = Path(__file__).parents[2] / "docs"
 METHODS = DOCS / "methods"
@@ -88,6 +88,22 @@ def test_every_updater_is_described() -> None:
     }
     found = {f for page in METHOD_PAGES for f, _ in described(page.read_text())}
     assert public <= found
+
+
+@pytest.mark.parametrize(
+    ("method", "share"),
+    [("rigl", 75), ("srigl", 75), ("gradient-flow", 75), ("dsr", 95), ("gmp", 75),
+     ("granet", 69)],
+)  # fmt: skip
+def test_where_methods_end_by_name(method: str, share: int) -> None:
+    assert f"{share} %" in (METHODS / f"{method}.md").read_text()
+    recipe = topology.METHODS[method]
+    assert recipe is not None
+    params = models.mlp([20, 30, 5], recipe.start(0.2), seed=0).parameters()
+    plan = {"steps_per_epoch": 1000, "total_steps": 100_000, "density": 0.2}
+    topo = topology.make(method, params, optim.SGD(params, lr=0.1), **plan)
+    end = topo.schedule.end_step if topo.budget is None else topo.budget.end
+    assert end == share * 1000
 
 
 def test_every_function_that_prunes_is_described() -> None:
