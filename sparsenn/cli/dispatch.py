@@ -16,7 +16,8 @@ from sparsenn.cli.output import one_line
 
 OK, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
 
-_COMMANDS = ("demo", "train", "sweep", "report", "evaluate", "inspect", "doctor")
+_COMMANDS = ("demo", "train", "sweep", "report", "prune",
+             "sensitivity", "evaluate", "inspect", "doctor")  # fmt: skip
 #: Errors of the file system that only a path which was given can cause.
 _BAD_PATHS = (errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.ENOTDIR)
 _THREADS = Option("threads", "int", None, "", low=1, high=4096)
@@ -42,7 +43,17 @@ class _Parser(argparse.ArgumentParser):
 
 def _parser() -> _Parser:
     import sparsenn
-    from sparsenn.cli import demo, doctor, evaluate, inspect, report, sweep, train
+    from sparsenn.cli import (
+        demo,
+        doctor,
+        evaluate,
+        inspect,
+        prune,
+        report,
+        sensitivity,
+        sweep,
+        train,
+    )  # fmt: skip
 
     parser = _Parser(
         prog="sparsenn",
@@ -54,7 +65,7 @@ def _parser() -> _Parser:
     )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     modules: tuple[Any, ...] = (
-        demo, train, sweep, report, evaluate, inspect, doctor,
+        demo, train, sweep, report, prune, sensitivity, evaluate, inspect, doctor,
     )  # fmt: skip
     for name, module in zip(_COMMANDS, modules, strict=True):
         command = commands.add_parser(

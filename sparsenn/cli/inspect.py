@@ -49,12 +49,16 @@ def run(args: argparse.Namespace) -> int:
                 )
     nnz = sum(layer["nnz"] for layer in layers)
     positions = sum(math.prod(layer["shape"]) for layer in layers)
+    living = _effective(model)
     result = {
         "file": str(path),
         "kind": file.kind,
         "bytes": path.stat().st_size,
         "nnz": nnz,
         "density": nnz / positions if positions else 0.0,
+        "effective_density": None if living is None else living.effective_density,
+        "dead_neurons": None if living is None else living.n_dead,
+        "collapsed": None if living is None else living.collapsed,
         "architecture": file.architecture,
         "scaling": None if file.scaling is None else file.scaling.kind,
         "layers": layers,
@@ -71,9 +75,32 @@ def run(args: argparse.Namespace) -> int:
     print()
     share = percent(result["density"])
     print(f"{count(nnz)} of {count(positions)} weights exist ({share})")
+    if living is not None and nnz:
+        print(_told(living))
     if args.check:
         print("checked: format, checksum, indices and values are in order")
     return 0
+
+
+def _effective(model: Any) -> Any:
+    """What lies on a path from input to output; None if that cannot be told."""
+    from sparsenn.pruning import effective
+
+    try:
+        return effective(model)
+    except (TypeError, ValueError):
+        return None
+
+
+def _told(living: Any) -> str:
+    if living.collapsed:
+        empty = [row["name"] for row in living.rows() if not row["nnz"]]
+        where = f": {', '.join(empty)} has none" if empty else ""
+        return f"collapsed: no path leads from an input to an output{where}"
+    text = f"{count(living.effective)} of them lie on a path from input to output"
+    if living.n_dead:
+        text += f"; {count(living.n_dead)} hidden neurons lie on none"
+    return text
 
 
 def _dense_names(file: Any) -> list[str]:

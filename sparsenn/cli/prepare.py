@@ -25,6 +25,8 @@ class Prepared:
         The architecture with all of its sizes.
     data, model, optimizer, schedule, topology
         As `fit` takes them.
+    scaling : Scaling or None
+        Of the input, where it is not to be fitted by the settings.
     """
 
     arch: str
@@ -33,6 +35,7 @@ class Prepared:
     optimizer: Any
     schedule: Any
     topology: Any
+    scaling: Any = None
 
 
 def load_data(

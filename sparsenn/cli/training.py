@@ -13,6 +13,7 @@ from sparsenn.cli.prepare import Prepared
 from sparsenn.cli.rundir import RunDirectory
 from sparsenn.files import atomic_write
 from sparsenn.train import Callback, State
+from sparsenn.train.checkpoint import save_checkpoint
 from sparsenn.train.jsonable import jsonable
 
 
@@ -25,6 +26,7 @@ def train_run(
     quiet: bool = False,
     checkpoint_every: int | None = None,
     pictures: bool = True,
+    first: bool = False,
 ) -> dict[str, Any]:
     """Trains, and leaves model, history, result and pictures in the directory.
 
@@ -42,6 +44,9 @@ def train_run(
         Steps between checkpoints, beside those after every epoch.
     pictures : bool
         Draw them, if matplotlib is there.
+    first : bool
+        Also save a checkpoint before the first step: of a network that its settings
+        alone would not build again.
 
     Returns
     -------
@@ -67,6 +72,8 @@ def train_run(
         callbacks.append(explored)
     if not quiet:
         callbacks.append(train.ProgressBar())
+    if first:
+        callbacks.append(First(directory.checkpoint))
     callbacks.append(
         train.Checkpoint(directory.checkpoint, every_steps=checkpoint_every)
     )
@@ -80,7 +87,7 @@ def train_run(
             optimizer=prepared.optimizer,
             schedule=prepared.schedule,
             topology=prepared.topology,
-            scaling=settings["scale"],
+            scaling=prepared.scaling or settings["scale"],
             seed=settings["seed"],
             callbacks=[*callbacks, interrupt],
             val_fraction=settings["val_fraction"],
@@ -105,6 +112,19 @@ def train_run(
         _write(result, config, directory)
     files = [directory.model.name, *(path.name for path in drawn)]
     return {**result, "out": str(directory.path), "files": files}
+
+
+class First(Callback):
+    """Saves a checkpoint before the first step."""
+
+    last = True
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def on_train_begin(self, state: State) -> None:
+        if not state.step:
+            save_checkpoint(self._path, state)
 
 
 class Explored(Callback):
@@ -147,13 +167,14 @@ def _result(
     history: Any,
     best: Any,
 ) -> dict[str, Any]:
+    from sparsenn.pruning import effective
     from sparsenn.train.cost import connections, layer_table
 
     row = history.last
     if best is not None and best.best_epoch:
         row = history.rows[best.best_epoch - 1]
     nnz, positions = connections(prepared.model)
-    layers = layer_table(prepared.model)
+    living = effective(prepared.model)
     result = {
         "accuracy": row.get("test_accuracy"),
         "loss": row.get("test_loss"),
@@ -170,8 +191,9 @@ def _result(
         "arch": prepared.arch,
         "method": config.settings["method"],
         "init": config.settings["init"],
-        "collapsed": [layer["name"] for layer in layers if layer["nnz"] == 0],
-        "layers": layers,
+        "effective_density": living.effective_density,
+        "collapsed": living.collapsed,
+        "layers": layer_table(prepared.model),
         "model_bytes": directory.model.stat().st_size,
     }
     if best is not None:

@@ -14,7 +14,7 @@ from sparsenn.report.statistics import Estimate
 #: Numbers of a result that are averaged.
 MEASURED = (
     "accuracy", "loss", "density", "nnz", "train_flops", "seconds", "train_seconds",
-    "start_seconds", "peak_rss_bytes", "exploration",
+    "start_seconds", "peak_rss_bytes", "exploration", "effective_density",
 )  # fmt: skip
 
 
@@ -24,10 +24,10 @@ def rows(found: Sequence[Group]) -> list[dict[str, Any]]:
     Returns
     -------
     list of dict
-        The settings that are shown, ``seeds`` (list), ``collapsed`` (runs that lost a
-        layer), and for each number of the results ``NAME`` (the mean) and
-        ``NAME_half`` (half-width of the 95 % interval, None for one seed). The density
-        that was asked for is ``density``, the one that was reached
+        The settings that are shown, ``seeds`` (list), ``collapsed`` (runs in which no
+        path from input to output is left), and for each number of the results ``NAME``
+        (the mean) and ``NAME_half`` (half-width of the 95 % interval, None for one
+        seed). The density that was asked for is ``density``, the one that was reached
         ``density_reached``.
     """
     shown = varying(found)
@@ -54,7 +54,7 @@ def run_rows(runs: Iterable[Run]) -> list[dict[str, Any]]:
             if name in run.result:
                 key = "density_reached" if name == "density" else name
                 row[key] = run.result[name]
-        row["collapsed"] = len(run.result.get("collapsed") or ())
+        row["collapsed"] = bool(run.result.get("collapsed"))
         result.append(row)
     return result
 
@@ -83,7 +83,7 @@ def table_cells(found: Sequence[Group]) -> tuple[list[str], list[list[str]]]:
     header = [*(name.replace("_", " ") for name in shown), "density", "accuracy",
               "training FLOPs", "seconds", "memory", "seeds"]  # fmt: skip
     header += ["explored"] if explored else []
-    header += ["lost a layer"] if collapsed else []
+    header += ["collapsed"] if collapsed else []
     cells = []
     for group in found:
         line = [_setting(group, name) for name in shown]

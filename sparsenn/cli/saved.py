@@ -1,0 +1,106 @@
+"""A saved model of a run or a file, and the data that it goes with."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sparsenn.cli.config import Config
+from sparsenn.cli.errors import UsageError
+from sparsenn.cli.prepare import load_data
+from sparsenn.cli.rundir import RunDirectory, model_path
+from sparsenn.train.cost import weights
+
+
+@dataclass
+class Saved:
+    """A model that was read.
+
+    Attributes
+    ----------
+    path : Path
+        The file.
+    file : ModelFile
+    model : Module
+    config : Config or None
+        Settings of the run, if it is one.
+    """
+
+    path: Path
+    file: Any
+    model: Any
+    config: Config | None
+
+
+def add_arguments(parser: argparse.ArgumentParser, data: str) -> None:
+    """Adds the model, its data and how to read them."""
+    parser.add_argument(
+        "model", metavar="RUN|FILE", help="directory of a run, or a model file"
+    )
+    parser.add_argument("data", nargs="?", metavar="DATA", help=data)
+    parser.add_argument("--label", metavar="NAME", help="CSV column of the class")
+    parser.add_argument("--labels", metavar="FILE", help="classes of a sparse .npz")
+
+
+def open_saved(given: str) -> Saved:
+    """Reads the model of a RUN directory or a file, with all checks."""
+    from sparsenn.export.model import read_model
+
+    path = model_path(given)
+    file = read_model(path)
+    run = RunDirectory(given)
+    config = run.read_config() if run.config.exists() else None
+    return Saved(path, file, file.build(), config)
+
+
+def data_of(saved: Saved, args: argparse.Namespace) -> tuple[str, Any]:
+    """Name and content of the data that were given, or else of the run's.
+
+    Raises
+    ------
+    UsageError
+        If there are none, or the model takes others.
+    """
+    settings = {"label": args.label, "labels": args.labels}
+    name = args.data
+    if name is None:
+        if saved.config is None:
+            raise UsageError(
+                "DATA is missing: a built-in name such as digits, or a path"
+            )
+        name = saved.config.data
+        theirs = saved.config.settings
+        settings = {key: settings[key] or theirs[key] for key in settings}
+    data = load_data(name, settings, _classes(saved.file))
+    _check_fits(saved.model, data, str(saved.path))
+    return name, data
+
+
+def _classes(file: Any) -> tuple[str, ...] | None:
+    """The names of the classes that a model was trained on; None if it has none."""
+    classes = file.extra.get("classes")
+    if not classes:
+        return None
+    if not isinstance(classes, list) or not all(isinstance(c, str) for c in classes):
+        raise UsageError(f"{file.path}: its classes are not a list of names")
+    if len(set(classes)) != len(classes):
+        raise UsageError(f"{file.path}: names a class twice")
+    return tuple(classes)
+
+
+def _check_fits(model: Any, data: Any, path: str) -> None:
+    """UsageError if the first weight takes another number of features."""
+    found = weights(model)
+    if not found:
+        return
+    n_in, n_out = found[0].shape[1], found[-1].shape[0]
+    if n_in != data.n_features:
+        raise UsageError(
+            f"{path} takes {n_in} features, {data.name} has {data.n_features}"
+        )
+    if data.n_classes > n_out:
+        raise UsageError(
+            f"{path} tells {n_out} classes apart, {data.name} has {data.n_classes}"
+        )
