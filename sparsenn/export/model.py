@@ -28,6 +28,7 @@ _ARCHITECTURE = "sparsenn.architecture"
 _PARAMETERS = "sparsenn.parameters"
 _SCALING = "sparsenn.scaling"
 _EXTRA = "sparsenn.extra"
+GATED = "sparsenn.gated"  # of a checkpoint whose weights are not what layers use
 _KINDS = ("model", "checkpoint")
 _MAX_DEPTH = 64  # of lists and objects in an architecture; a layer in another takes two
 
@@ -78,6 +79,7 @@ class ModelFile:
         """
         from sparsenn import nn
 
+        self.check_ungated()
         self._check_sizes()
         try:
             model = nn.from_config(self.architecture)
@@ -88,6 +90,20 @@ class ModelFile:
             ) from error
         fill(model, self.arrays, self.parameters, self.path, keep_dtype=False)
         return model
+
+    def check_ungated(self) -> None:
+        """Refuses a checkpoint whose weights still have gates that are trained.
+
+        Raises
+        ------
+        FormatError
+        """
+        if GATED in self.metadata:
+            _fail(
+                self.path,
+                "its weights have gates that are still trained, without which they are "
+                "another function; train to the end (--resume) and use the model file",
+            )
 
     def _check_sizes(self) -> None:
         """Refuses layers that the tensors do not back, before they take memory."""
@@ -288,6 +304,7 @@ def load(path: str | os.PathLike[str], into: Module | None = None) -> Module:
     """
     file = read_model(path)
     if into is not None:
+        file.check_ungated()
         file.fill(into)
         return into
     model = file.build()

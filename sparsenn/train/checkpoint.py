@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from sparsenn.export.model import (
+    GATED,
     ModelFile,
     model_arrays,
     model_metadata,
@@ -173,6 +174,8 @@ def _write(path: str | os.PathLike[str], state: State, waiting: dict[str, Any]) 
     metadata = model_metadata(
         state.model, scaling=state.scaling, extra=None, kind="checkpoint"
     )
+    if any(getattr(p, "gate", None) for p in state.model.parameters()):
+        metadata[GATED] = "true"
     metadata["sparsenn.training"] = json.dumps(
         plain, sort_keys=True, separators=(",", ":")
     )

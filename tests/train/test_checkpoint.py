@@ -14,7 +14,7 @@ from train.runs import SECOND, parts, trained
 
 from sparsenn import optim, topology
 from sparsenn.data import Dataset
-from sparsenn.export.model import model_arrays, read_model
+from sparsenn.export.model import load, model_arrays, read_model
 from sparsenn.export.safetensors import FormatError, read, write
 from sparsenn.train import (
     Callback,
@@ -211,6 +211,23 @@ def test_a_checkpoint_is_a_model(blobs: Dataset, tmp_path: Path) -> None:
     assert model.arrays.keys() == other.arrays.keys()
     for name, array in model.arrays.items():
         np.testing.assert_array_equal(array, other.arrays[name])
+
+
+def test_a_checkpoint_with_gates_is_no_model_until_they_are_folded(
+    blobs: Dataset, tmp_path: Path
+) -> None:
+    saved = tmp_path / "checkpoint.safetensors"
+    run = parts("supermask")
+    with pytest.raises(SystemError):
+        fit(run.pop("model"), blobs, callbacks=[Checkpoint(saved), Cut(20)], **run)
+    for into in (None, parts("sgd")["model"]):
+        with pytest.raises(FormatError, match="gates that are still trained"):
+            load(saved, into=into)
+    run = parts("supermask")
+    model = run.pop("model")
+    fit(model, blobs, callbacks=[Checkpoint(saved)], start=saved, **run)
+    x = np.ones((2, 12), np.float32)
+    assert np.array_equal(load(saved)(x).data, model(x).data)
 
 
 @pytest.mark.parametrize("damage", ["momentum", "missing", "born", "counters"])
