@@ -152,3 +152,51 @@ def random_normal(stream, n=None, elements=None, dtype=np.float32, first=0):
         else:
             snn_random_normal_f64(&s, c_first, e, c_n, <double *> data)
     return out
+
+
+LAWS = {"normal": SNN_NORMAL, "uniform": SNN_UNIFORM, "constant": SNN_CONSTANT}
+
+
+def random_scaled(
+    stream, law, scale, n=None, elements=None, dtype=np.float32, first=0,
+    absolute=False,
+):
+    """Weights by their distribution; other parameters as in random_bits.
+
+    Parameters
+    ----------
+    law : {"normal", "uniform", "constant"}
+        Standard normal, uniform in [-1, 1), or 1.
+    scale : float
+        Rounded to dtype; every draw is multiplied by it.
+    absolute : bool
+        Magnitudes.
+
+    Returns
+    -------
+    ndarray of dtype, float32 or float64
+        ``normal() * scale``, ``(2 * uniform() - 1) * scale``, or the scale, bit for bit.
+    """
+    start, array, count = _elements(n, elements, first)
+    cdef snn_stream s = _stream(stream)
+    cdef int64_t c_first = start, c_n = count
+    cdef bint is_f32 = _is_f32(dtype), magnitudes = absolute
+    if law not in LAWS:
+        raise ValueError(f"law is {law!r}, it must be one of {', '.join(LAWS)}")
+    cdef int c_law = LAWS[law]
+    cdef double c_scale = np.dtype(dtype).type(scale)
+    cdef const int64_t *e = NULL
+    if array is not None:
+        e = <const int64_t *> cnp.PyArray_DATA(array)
+    cdef cnp.ndarray out = np.empty(count, np.float32 if is_f32 else np.float64)
+    cdef void *data = cnp.PyArray_DATA(out)
+    with nogil:
+        if is_f32:
+            snn_random_scaled_f32(
+                &s, c_law, <float> c_scale, magnitudes, c_first, e, c_n, <float *> data
+            )
+        else:
+            snn_random_scaled_f64(
+                &s, c_law, c_scale, magnitudes, c_first, e, c_n, <double *> data
+            )
+    return out

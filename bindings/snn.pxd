@@ -100,6 +100,10 @@ cdef extern from "sparsenn.h" nogil:
     void snn_random_bits(
         const snn_stream *s, int64_t first, const int64_t *elements, int64_t n,
         uint32_t *out)
+    int SNN_NORMAL
+    int SNN_UNIFORM
+    int SNN_CONSTANT
+
     void snn_random_uniform_f32(
         const snn_stream *s, int64_t first, const int64_t *elements, int64_t n,
         float *out)
@@ -112,6 +116,12 @@ cdef extern from "sparsenn.h" nogil:
     void snn_random_normal_f64(
         const snn_stream *s, int64_t first, const int64_t *elements, int64_t n,
         double *out)
+    void snn_random_scaled_f32(
+        const snn_stream *s, int law, float scale, int absolute, int64_t first,
+        const int64_t *elements, int64_t n, float *out)
+    void snn_random_scaled_f64(
+        const snn_stream *s, int law, double scale, int absolute, int64_t first,
+        const int64_t *elements, int64_t n, double *out)
 
     # structure
     int SNN_VALID

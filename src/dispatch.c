@@ -101,6 +101,8 @@ int snn_set_isa(const char *name)
 
 const snn_kernels_f32 *snn_active_f32(void);
 const snn_kernels_f64 *snn_active_f64(void);
+const snn_kernels_f32 *snn_any_f32(void);
+const snn_kernels_f64 *snn_any_f64(void);
 
 const snn_kernels_f32 *snn_active_f32(void)
 {
@@ -112,4 +114,16 @@ const snn_kernels_f64 *snn_active_f64(void)
 {
     const isa *chosen = choose();
     return chosen ? chosen->f64 : NULL;
+}
+
+const snn_kernels_f32 *snn_any_f32(void)
+{
+    const isa *chosen = choose();
+    return (chosen ? chosen : &all[N_ISAS - 1])->f32;
+}
+
+const snn_kernels_f64 *snn_any_f64(void)
+{
+    const isa *chosen = choose();
+    return (chosen ? chosen : &all[N_ISAS - 1])->f64;
 }

@@ -150,14 +150,23 @@ void snn_philox4x32(const uint32_t counter[4], const uint32_t key[2], uint32_t o
  * 64-bit word e % 2 of block e / 2. normal: Box-Muller on block e, in double. */
 void snn_random_bits(const snn_stream *s, int64_t first, const int64_t *elements, int64_t n,
                      uint32_t *out);
-void snn_random_uniform_f32(const snn_stream *s, int64_t first, const int64_t *elements,
-                            int64_t n, float *out);
-void snn_random_uniform_f64(const snn_stream *s, int64_t first, const int64_t *elements,
-                            int64_t n, double *out);
-void snn_random_normal_f32(const snn_stream *s, int64_t first, const int64_t *elements,
-                           int64_t n, float *out);
-void snn_random_normal_f64(const snn_stream *s, int64_t first, const int64_t *elements,
-                           int64_t n, double *out);
+
+/* How the weights of a layer are distributed, before they are scaled. */
+enum snn_law { SNN_NORMAL = 0, SNN_UNIFORM = 1, SNN_CONSTANT = 2 };
+
+#define SNN_DECLARE_RANDOM(real, suffix)                                                   \
+    void snn_random_uniform_##suffix(const snn_stream *s, int64_t first,                   \
+                                     const int64_t *elements, int64_t n, real *out);       \
+    void snn_random_normal_##suffix(const snn_stream *s, int64_t first,                    \
+                                    const int64_t *elements, int64_t n, real *out);        \
+    /* normal z: z scale. uniform u: (2 u - 1) scale. constant: scale. Each operation is   \
+     * rounded to real; magnitudes if absolute. */                                         \
+    void snn_random_scaled_##suffix(const snn_stream *s, int law, real scale,              \
+                                    int absolute, int64_t first, const int64_t *elements,  \
+                                    int64_t n, real *out);
+
+SNN_DECLARE_RANDOM(float, f32)
+SNN_DECLARE_RANDOM(double, f64)
 
 /* ------------------------------------------------------------------ structure */
 /* Scalar work on patterns, O(nnz) in time and memory. CSR here is canonical: columns

@@ -118,9 +118,20 @@ typedef struct SNN_REAL(snn_kernels) {
     /* The magnitudes of x above the threshold and their places, in order and in place;
      * returns how many. columns has room for n. */
     int64_t (*above)(int64_t n, real threshold, real *x, int32_t *columns);
+
+    /* Elements first .. first + n of a stream, or n listed ones: words; (span u + low) scale
+     * for u in [0, 1); normals times scale. The same bits in every table. */
+    void (*bits)(const snn_stream *s, int64_t first, const int64_t *elements, int64_t n,
+                 uint32_t *out);
+    void (*uniform)(const snn_stream *s, real span, real low, real scale, int64_t first,
+                    const int64_t *elements, int64_t n, real *out);
+    void (*normal)(const snn_stream *s, real scale, int64_t first, const int64_t *elements,
+                   int64_t n, real *out);
 } SNN_REAL(snn_kernels);
 
 /* The table in use; NULL if SPARSENN_ISA names a set that is not available. */
 const SNN_REAL(snn_kernels) *SNN_REAL(snn_active)(void);
+/* The same, but some table even then: for what is the same bits in every table. */
+const SNN_REAL(snn_kernels) *SNN_REAL(snn_any)(void);
 
 #endif

@@ -51,5 +51,11 @@ void KERNEL(adam)(int64_t n, real lr, real beta1, real beta2, real eps, real wei
                   int decoupled, real bias1, real bias2, const real *restrict grad,
                   real *restrict m, real *restrict v, real *restrict values);
 int64_t KERNEL(above)(int64_t n, real threshold, real *x, int32_t *columns);
+void KERNEL(bits)(const snn_stream *s, int64_t first, const int64_t *elements, int64_t n,
+                  uint32_t *restrict out);
+void KERNEL(uniform)(const snn_stream *s, real span, real low, real scale, int64_t first,
+                     const int64_t *elements, int64_t n, real *restrict out);
+void KERNEL(normal)(const snn_stream *s, real scale, int64_t first,
+                    const int64_t *elements, int64_t n, real *restrict out);
 
 #endif

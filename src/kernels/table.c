@@ -25,4 +25,7 @@ const SNN_REAL(snn_kernels) KERNEL(table) = {
     .recur = KERNEL(recur),
     .adam = KERNEL(adam),
     .above = KERNEL(above),
+    .bits = KERNEL(bits),
+    .uniform = KERNEL(uniform),
+    .normal = KERNEL(normal),
 };

@@ -28,7 +28,8 @@ int main(void)
         }
         const int here = selftest_products_f32(isa) + selftest_products_f64(isa) +
                          selftest_elementwise_f32(isa) + selftest_elementwise_f64(isa) +
-                         selftest_events_f32() + selftest_events_f64();
+                         selftest_events_f32() + selftest_events_f64() +
+                         selftest_random_f32(isa) + selftest_random_f64(isa);
         printf("%-10s %s\n", isa, here ? "WRONG" : "ok");
         wrong += here;
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import math
 
 import numpy as np
@@ -11,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sparsenn import _core
+from sparsenn.config import get_num_threads, set_num_threads
 from sparsenn.random import Purpose, Stream, as_seed
 
 STREAM = Stream(seed=0x0123456789ABCDEF, purpose=Purpose.TEST, layer=7, step=11)
@@ -30,6 +32,7 @@ NORMAL = [
     "-0x1.f3b687d04a713p-2",
 ]
 PERMUTATION = [3, 4, 6, 2, 0, 5, 1, 7]
+DRAWS = "cd0fdd479aa3ee93bed04eced94a0b925a68837d994abdf9a57e695f0f51220f"
 
 
 def words64(stream: Stream, n: int) -> list[int]:
@@ -90,6 +93,75 @@ def test_a_range_may_start_anywhere(first, n):
     for function in (_core.random_bits, _core.random_uniform, _core.random_normal):
         part = function(STREAM, n, first=first)
         np.testing.assert_array_equal(part, function(STREAM, first + n)[first:])
+
+
+@pytest.fixture(params=_core.available_isas())
+def isa(request):
+    before = _core.isa()
+    _core.set_isa(request.param)
+    yield request.param
+    _core.set_isa(before)
+
+
+def test_every_instruction_set_draws_the_same_bits(isa):
+    # A float-free reference: Philox in Python integers, and the committed vectors.
+    test_committed_draws()
+    test_uniform_is_the_top_of_a_word()
+    words = STREAM.bits(4 * 37)
+    for block in range(37):
+        counter = [block, 0, STREAM.step, STREAM.purpose << 24 | STREAM.layer]
+        key = [STREAM.seed & 0xFFFFFFFF, STREAM.seed >> 32]
+        drawn = _core.philox4x32(counter, key)
+        assert tuple(words[4 * block : 4 * block + 4]) == drawn
+    # sha256 of draws as they were before there was more than one loop to make them.
+    digest = hashlib.sha256()
+    elements = np.arange(1000, dtype=np.int64) ** 2 * 3_000_017
+    for draw in (_core.random_uniform, _core.random_normal):
+        for dtype in (np.float32, np.float64):
+            digest.update(draw(STREAM, 1003, dtype=dtype, first=2**33 + 5))
+            digest.update(draw(STREAM, elements=elements, dtype=dtype))
+    assert digest.hexdigest() == DRAWS
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_any_number_of_threads_draws_the_same_bits(threads):
+    n = 100_003  # more than one chunk, and a part of one
+    before = get_num_threads()
+    set_num_threads(threads)
+    try:
+        long = STREAM.normal(n)
+        listed = STREAM.uniform(elements=np.arange(n)[::-1])
+        words = STREAM.bits(n)
+    finally:
+        set_num_threads(before)
+    for begin in range(0, n, 5000):
+        part = _core.random_normal(STREAM, min(5000, n - begin), first=begin)
+        np.testing.assert_array_equal(long[begin : begin + 5000], part)
+    np.testing.assert_array_equal(listed[::-1], STREAM.uniform(n))
+    np.testing.assert_array_equal(words[-7:], _core.random_bits(STREAM, 7, first=n - 7))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("scale", [0.1, 3.7e-3])
+def test_scaled_draws_are_numpys_products(isa, dtype, scale):
+    factor = dtype(scale)
+    expected = {
+        "normal": STREAM.normal(301, dtype) * factor,
+        "uniform": (2 * STREAM.uniform(301, dtype) - 1) * factor,
+        "constant": np.full(301, factor),
+    }
+    chosen = np.array([300, 0, 7, 7, 150])
+    for law, whole in expected.items():
+        options = {"dtype": dtype}
+        part = _core.random_scaled(STREAM, law, scale, 298, first=3, **options)
+        np.testing.assert_array_equal(part, whole[3:])
+        listed = _core.random_scaled(STREAM, law, scale, elements=chosen, **options)
+        np.testing.assert_array_equal(listed, whole[chosen])
+        size = _core.random_scaled(STREAM, law, scale, 301, absolute=True, **options)
+        np.testing.assert_array_equal(size, np.abs(whole))
+        assert not np.signbit(size).any()
+    with pytest.raises(ValueError, match="law is 'cauchy'"):
+        _core.random_scaled(STREAM, "cauchy", 1.0, 3)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,99 @@
+/* Random numbers by address: nothing is stored between draws, so any element can be drawn
+ * in any order, on any thread, again. The draws themselves are in kernels/random.c; here a
+ * long one is cut among threads, in chunks that the cache holds. */
+#include "../kernels/kernels.h"
+#include "../threads.h"
+
+/* Elements of a chunk: a whole number of blocks, whatever a block holds. */
+enum { CHUNK = 1 << 13 };
+
+/* Work per element, in multiply-adds of a product. */
+static const double UNIFORM_WEIGHT = 8, NORMAL_WEIGHT = 32;
+
+enum { BITS = -2, UNIT = -1 }; /* besides the laws: words, and uniform in [0, 1) */
+
+typedef struct job {
+    const SNN_REAL(snn_kernels) *k;
+    const snn_stream *s;
+    int law, absolute;
+    real scale;
+    int64_t first;
+    const int64_t *elements; /* or NULL */
+    int64_t n;
+    void *out;
+    int64_t taken;
+} job;
+
+static void chunk(const job *j, int64_t begin, int64_t n)
+{
+    const int64_t first = j->first + begin;
+    const int64_t *elements = j->elements ? j->elements + begin : NULL;
+#if defined(SNN_REAL_F32)
+    if (j->law == BITS) {
+        j->k->bits(j->s, first, elements, n, (uint32_t *)j->out + begin);
+        return;
+    }
+#endif
+    real *out = (real *)j->out + begin;
+    if (j->law == UNIT)
+        j->k->uniform(j->s, 1, 0, 1, first, elements, n, out);
+    else if (j->law == SNN_UNIFORM)
+        j->k->uniform(j->s, 2, -1, j->scale, first, elements, n, out);
+    else if (j->law == SNN_NORMAL)
+        j->k->normal(j->s, j->scale, first, elements, n, out);
+    else
+        for (int64_t i = 0; i < n; i++)
+            out[i] = j->scale;
+    if (j->absolute)
+        for (int64_t i = 0; i < n; i++)
+            out[i] = (real)__builtin_fabs((double)out[i]);
+}
+
+static void task(void *context, int thread)
+{
+    (void)thread;
+    job *j = context;
+    const int64_t chunks = (j->n + CHUNK - 1) / CHUNK;
+    for (int64_t c; (c = snn_next_unit(&j->taken, chunks)) >= 0;) {
+        const int64_t begin = c * CHUNK, left = j->n - begin;
+        chunk(j, begin, left < CHUNK ? left : CHUNK);
+    }
+}
+
+static void run(job *j)
+{
+    const double weight = j->law == SNN_NORMAL ? NORMAL_WEIGHT : UNIFORM_WEIGHT;
+    j->k = SNN_REAL(snn_any)();
+    snn_parallel(snn_threads_for(weight * (double)j->n), task, j);
+}
+
+#if defined(SNN_REAL_F32)
+void snn_random_bits(const snn_stream *s, int64_t first, const int64_t *elements, int64_t n,
+                     uint32_t *restrict out)
+{
+    job j = {.s = s, .law = BITS, .first = first, .elements = elements, .n = n, .out = out};
+    run(&j);
+}
+#endif
+
+void SNN_REAL(snn_random_uniform)(const snn_stream *s, int64_t first,
+                                  const int64_t *elements, int64_t n, real *restrict out)
+{
+    job j = {.s = s, .law = UNIT, .first = first, .elements = elements, .n = n, .out = out};
+    run(&j);
+}
+
+void SNN_REAL(snn_random_normal)(const snn_stream *s, int64_t first,
+                                 const int64_t *elements, int64_t n, real *restrict out)
+{
+    SNN_REAL(snn_random_scaled)(s, SNN_NORMAL, 1, 0, first, elements, n, out);
+}
+
+void SNN_REAL(snn_random_scaled)(const snn_stream *s, int law, real scale, int absolute,
+                                 int64_t first, const int64_t *elements, int64_t n,
+                                 real *restrict out)
+{
+    job j = {.s = s, .law = law, .absolute = absolute, .scale = scale, .first = first,
+             .elements = elements, .n = n, .out = out};
+    run(&j);
+}
