@@ -157,6 +157,12 @@ def random_normal(stream, n=None, elements=None, dtype=np.float32, first=0):
 LAWS = {"normal": SNN_NORMAL, "uniform": SNN_UNIFORM, "constant": SNN_CONSTANT}
 
 
+cdef int _law(object law) except -1:
+    if law not in LAWS:
+        raise ValueError(f"law is {law!r}, it must be one of {', '.join(LAWS)}")
+    return LAWS[law]
+
+
 def random_scaled(
     stream, law, scale, n=None, elements=None, dtype=np.float32, first=0,
     absolute=False,
@@ -175,15 +181,13 @@ def random_scaled(
     Returns
     -------
     ndarray of dtype, float32 or float64
-        ``normal() * scale``, ``(2 * uniform() - 1) * scale``, or the scale, bit for bit.
+        ``normal() * scale``, ``(2 * uniform() - 1) * scale``, or scale, bit for bit.
     """
     start, array, count = _elements(n, elements, first)
     cdef snn_stream s = _stream(stream)
     cdef int64_t c_first = start, c_n = count
     cdef bint is_f32 = _is_f32(dtype), magnitudes = absolute
-    if law not in LAWS:
-        raise ValueError(f"law is {law!r}, it must be one of {', '.join(LAWS)}")
-    cdef int c_law = LAWS[law]
+    cdef int c_law = _law(law)
     cdef double c_scale = np.dtype(dtype).type(scale)
     cdef const int64_t *e = NULL
     if array is not None:
@@ -198,5 +202,63 @@ def random_scaled(
         else:
             snn_random_scaled_f64(
                 &s, c_law, c_scale, magnitudes, c_first, e, c_n, <double *> data
+            )
+    return out
+
+
+def random_tile(stream, law, scale, first, stride, out, absolute=False):
+    """Weights of a tile of a matrix whose positions number the elements.
+
+    Parameters
+    ----------
+    stream, law, scale, absolute
+        As in random_scaled.
+    first : int
+        Element of the tile's first entry.
+    stride : int
+        From one row to the next: the matrix's number of columns.
+    out : ndarray, shape (n_rows, n_cols)
+        float32 or float64, rows contiguous; what is written to.
+
+    Returns
+    -------
+    ndarray
+        out.
+    """
+    cdef snn_stream s = _stream(stream)
+    cdef int c_law = _law(law)
+    cdef bint magnitudes = absolute
+    if not isinstance(out, np.ndarray) or out.ndim != 2 or not out.flags.writeable:
+        raise ValueError("out must be a writeable array of two axes")
+    cdef bint is_f32 = _is_f32(out.dtype)
+    cdef int64_t n_rows = out.shape[0], n_cols = out.shape[1]
+    cdef int64_t c_first = operator.index(first), c_stride = operator.index(stride)
+    cdef int64_t itemsize = out.itemsize, step = out.strides[0]
+    if not out.size:
+        return out
+    if n_cols > 1 and out.strides[1] != itemsize:
+        raise ValueError(
+            f"the rows of out must be contiguous, got strides {out.strides}")
+    if step % itemsize or (n_rows > 1 and step < n_cols * itemsize):
+        raise ValueError(f"the rows of out must not overlap, got strides {out.strides}")
+    if c_first < 0 or c_stride < n_cols or (
+        operator.index(first) + max(n_rows, 1) * operator.index(stride) > 1 << 62
+    ):
+        raise ValueError(
+            f"a tile of shape {(n_rows, n_cols)} from element {first} in rows of "
+            f"{stride} does not lie in 0..2**62"
+        )
+    cdef double c_scale = out.dtype.type(scale)
+    cdef void *data = cnp.PyArray_DATA(out)
+    with nogil:
+        if is_f32:
+            snn_random_tile_f32(
+                &s, c_law, <float> c_scale, magnitudes, c_first, c_stride, n_rows,
+                n_cols, <float *> data, step // itemsize
+            )
+        else:
+            snn_random_tile_f64(
+                &s, c_law, c_scale, magnitudes, c_first, c_stride, n_rows, n_cols,
+                <double *> data, step // itemsize
             )
     return out

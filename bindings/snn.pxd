@@ -122,6 +122,12 @@ cdef extern from "sparsenn.h" nogil:
     void snn_random_scaled_f64(
         const snn_stream *s, int law, double scale, int absolute, int64_t first,
         const int64_t *elements, int64_t n, double *out)
+    void snn_random_tile_f32(
+        const snn_stream *s, int law, float scale, int absolute, int64_t first,
+        int64_t stride, int64_t n_rows, int64_t n_cols, float *out, int64_t ldout)
+    void snn_random_tile_f64(
+        const snn_stream *s, int law, double scale, int absolute, int64_t first,
+        int64_t stride, int64_t n_rows, int64_t n_cols, double *out, int64_t ldout)
 
     # structure
     int SNN_VALID

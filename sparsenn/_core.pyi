@@ -284,3 +284,22 @@ def random_normal(
     dtype: DTypeLike = ...,
     first: int = 0,
 ) -> Real: ...
+def random_scaled(
+    stream: StreamLike,
+    law: str,
+    scale: float,
+    n: int | None = ...,
+    elements: NDArray[np.int64] | None = ...,
+    dtype: DTypeLike = ...,
+    first: int = ...,
+    absolute: bool = ...,
+) -> Real: ...
+def random_tile(
+    stream: StreamLike,
+    law: str,
+    scale: float,
+    first: int,
+    stride: int,
+    out: Real,
+    absolute: bool = ...,
+) -> Real: ...

@@ -28,7 +28,7 @@ ACTIVATIONS: dict[str, Callable[[int, int], nn.Module]] = {
 
 def mlp(
     sizes: Sequence[int],
-    density: float = 1.0,
+    density: float | None = 1.0,
     *,
     init: str = "erk",
     keep_dense: Sequence[int] = (),
@@ -45,8 +45,10 @@ def mlp(
     ----------
     sizes : sequence of int
         Features of the input, of each hidden layer, and of the output; at least two.
-    density : float
-        Of the whole network, exactly: ``round(density * positions)`` connections.
+    density : float or None
+        Of the whole network, exactly: ``round(density * positions)`` connections. None
+        makes every layer virtual, to be pruned by :mod:`sparsenn.pruning`; `init` and
+        `keep_dense` are then that function's business.
     init : {"erk", "er", "uniform"}
         How layers share the connections (:func:`sparsenn.sparse.allocate`).
     keep_dense : sequence of int
@@ -84,7 +86,9 @@ def mlp(
                 f"keep_dense names layer {number}, there are {len(shapes)}"
             )
     dense = sorted({number % len(shapes) for number in keep_dense})
-    counts = allocate(shapes, density, method=init, keep_dense=dense)
+    counts: list[int | None] = [None] * len(shapes)
+    if density is not None:
+        counts = [*allocate(shapes, density, method=init, keep_dense=dense)]
     seed = as_seed(seed)
     layers: list[nn.Module] = []
     for number, ((n_out, n_in), nnz) in enumerate(zip(shapes, counts, strict=True)):
@@ -93,6 +97,7 @@ def mlp(
             nn.Linear(
                 n_in,
                 n_out,
+                None,
                 nnz=nnz,
                 init=nn.init.KaimingNormal(gain),
                 seed=seed,

@@ -2,7 +2,9 @@
 
 An initialiser is called as ``init(pattern, stream, dtype, slots)`` and returns the
 values of the given slots (None: of all), in storage order. Each value is drawn at its
-position (row, column), so values do not depend on how the pattern is stored.
+position (row, column), so values do not depend on how the pattern is stored. What a
+weight with every position is drawn from, `law(shape)` says, so that it need not be
+stored (:class:`sparsenn.sparse.VirtualWeight`).
 
 With a fan-in of n_in although only a few connections exist, signals fade from layer to
 layer; Evci et al., "Gradient flow in sparse neural networks", arXiv:2010.03533.
@@ -13,7 +15,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any, final
+from typing import Any, ClassVar, final
 
 import numpy as np
 
@@ -24,8 +26,21 @@ from sparsenn.sparse import SparsePattern
 
 
 @dataclass(frozen=True)
+class _Everywhere:
+    """What an initialiser looks at in a full pattern, of any size."""
+
+    shape: tuple[int, int]
+
+
+@dataclass(frozen=True)
 class _Scaled(ABC):
     """Draws of unit size at each position, times a scale of its row and column."""
+
+    _law: ClassVar[str] = "normal"
+
+    def law(self, shape: tuple[int, int]) -> tuple[str, float]:
+        """The distribution of a full weight's draws and the scale of them all."""
+        return self._law, float(self._scale(_Everywhere(shape), None))
 
     def __call__(
         self,
@@ -51,14 +66,16 @@ class _Scaled(ABC):
 
     @abstractmethod
     def _scale(
-        self, pattern: SparsePattern, slots: np.ndarray | None
+        self, pattern: SparsePattern | _Everywhere, slots: np.ndarray | None
     ) -> np.ndarray | float:
-        """Factor of each slot's draw."""
+        """Factor of each slot's draw; one for all of a full pattern."""
 
 
 @dataclass(frozen=True)
 class _ScaledUniform(_Scaled):
     """The same with draws from U(-1, 1)."""
+
+    _law: ClassVar[str] = "uniform"
 
     def _draw(
         self,
@@ -89,6 +106,10 @@ class Constant:
         size = pattern.nnz if slots is None else len(slots)
         return np.full(size, self.value, dtype)
 
+    def law(self, shape: tuple[int, int]) -> tuple[str, float]:
+        """The distribution, "constant", and the value."""
+        return "constant", self.value
+
 
 @final
 @dataclass(frozen=True)
@@ -97,7 +118,9 @@ class Normal(_Scaled):
 
     std: float = 0.1
 
-    def _scale(self, pattern: SparsePattern, slots: np.ndarray | None) -> float:
+    def _scale(
+        self, pattern: SparsePattern | _Everywhere, slots: np.ndarray | None
+    ) -> float:
         return self.std
 
 
@@ -114,7 +137,7 @@ class KaimingNormal(_Scaled):
     gain: float = math.sqrt(2.0)
 
     def _scale(
-        self, pattern: SparsePattern, slots: np.ndarray | None
+        self, pattern: SparsePattern | _Everywhere, slots: np.ndarray | None
     ) -> np.ndarray | float:
         return self.gain / np.sqrt(_fan(pattern, slots, into=True))
 
@@ -127,7 +150,7 @@ class KaimingUniform(_ScaledUniform):
     gain: float = math.sqrt(2.0)
 
     def _scale(
-        self, pattern: SparsePattern, slots: np.ndarray | None
+        self, pattern: SparsePattern | _Everywhere, slots: np.ndarray | None
     ) -> np.ndarray | float:
         return self.gain * np.sqrt(3.0 / _fan(pattern, slots, into=True))
 
@@ -146,7 +169,7 @@ class XavierNormal(_Scaled):
     gain: float = 1.0
 
     def _scale(
-        self, pattern: SparsePattern, slots: np.ndarray | None
+        self, pattern: SparsePattern | _Everywhere, slots: np.ndarray | None
     ) -> np.ndarray | float:
         return self.gain * np.sqrt(2.0 / _fans(pattern, slots))
 
@@ -159,7 +182,7 @@ class XavierUniform(_ScaledUniform):
     gain: float = 1.0
 
     def _scale(
-        self, pattern: SparsePattern, slots: np.ndarray | None
+        self, pattern: SparsePattern | _Everywhere, slots: np.ndarray | None
     ) -> np.ndarray | float:
         return self.gain * np.sqrt(6.0 / _fans(pattern, slots))
 
@@ -235,17 +258,19 @@ def _elements(pattern: SparsePattern, slots: np.ndarray | None) -> dict[str, Any
     return {"elements": ranks if slots is None else ranks[slots]}
 
 
-def _fans(pattern: SparsePattern, slots: np.ndarray | None) -> np.ndarray | float:
+def _fans(
+    pattern: SparsePattern | _Everywhere, slots: np.ndarray | None
+) -> np.ndarray | float:
     """Connections of the slot's row and of its column together."""
     return _fan(pattern, slots, into=True) + _fan(pattern, slots, into=False)
 
 
 def _fan(
-    pattern: SparsePattern, slots: np.ndarray | None, *, into: bool
+    pattern: SparsePattern | _Everywhere, slots: np.ndarray | None, *, into: bool
 ) -> np.ndarray | float:
     """Connections of the row (`into`) or column that each slot belongs to, >= 1."""
     n_rows, n_cols = pattern.shape
-    if pattern.is_full:
+    if isinstance(pattern, _Everywhere) or pattern.is_full:
         return float(max(n_cols if into else n_rows, 1))
     rows, cols = pattern.positions()
     if into:

@@ -12,7 +12,7 @@ from sparsenn.nn import init
 from sparsenn.nn.config import layer
 from sparsenn.nn.module import Module
 from sparsenn.random import Purpose, Stream, as_seed
-from sparsenn.sparse import Origin, SparseParameter, SparsePattern
+from sparsenn.sparse import Origin, SparseParameter, SparsePattern, VirtualWeight
 from sparsenn.sparse.parameter import Initializer
 
 
@@ -25,9 +25,12 @@ class Linear(Module):
     ----------
     n_in, n_out : int
         Features of a sample in and out.
-    density : float
+    density : float or None
         Connections over positions, in [0, 1]; ``round(density * n_in * n_out)`` of
         them are placed uniformly at random. At 1 the layer is dense and runs on BLAS.
+        With None the weight is virtual: it has every connection but stores none, until
+        :mod:`sparsenn.pruning` says which stay
+        (:meth:`sparsenn.sparse.SparseParameter.from_virtual`).
     bias : bool
     nnz : int, optional
         Exact number of connections, instead of `density`.
@@ -55,7 +58,7 @@ class Linear(Module):
         self,
         n_in: int,
         n_out: int,
-        density: float = 1.0,
+        density: float | None = 1.0,
         *,
         bias: bool = True,
         nnz: int | None = None,
@@ -70,26 +73,23 @@ class Linear(Module):
             raise ValueError(f"n_in and n_out must be at least 0, got {n_in}, {n_out}")
         shape = (n_out, n_in)
         seed = as_seed(seed)
-        if pattern is None:
-            if nnz is None:
-                if density is None or not 0.0 <= density <= 1.0:
-                    raise ValueError(f"density must be in [0, 1], got {density}")
-                nnz = round(density * n_in * n_out)
-            stream = Stream(seed, Purpose.PATTERN, layer=number)
-            pattern = SparsePattern.random(shape, nnz, stream=stream)
-        elif pattern.shape != shape:
-            raise ValueError(
-                f"the pattern has shape {pattern.shape}, the layer (n_out, n_in) = "
-                f"{shape}"
-            )
-        if sparse_input:
-            pattern = pattern.stored_by_column()
         self.n_in, self.n_out = n_in, n_out
         self.sparse_input = bool(sparse_input)
+        dtype = np.dtype(dtype)
         stream = Stream(seed, Purpose.INIT, layer=number)
-        values = init(pattern, stream, np.dtype(dtype), None)
-        origin = Origin(stream, full=pattern.is_full)
-        self.weight = SparseParameter(pattern, values, "weight", init, origin)
+        if pattern is None and nnz is None and density is None:
+            weight = VirtualWeight(
+                shape, init, stream, dtype, by_column=self.sparse_input
+            )
+            origin = Origin(stream, full=True)
+            self.weight = SparseParameter.from_virtual(weight, "weight", origin)
+        else:
+            pattern = _connections(shape, density, nnz, pattern, seed, number)
+            if sparse_input:
+                pattern = pattern.stored_by_column()
+            values = init(pattern, stream, dtype, None)
+            origin = Origin(stream, full=pattern.is_full)
+            self.weight = SparseParameter(pattern, values, "weight", init, origin)
         self.bias = Tensor(np.zeros(n_out, dtype), requires_grad=True) if bias else None
 
     takes_sparse: ClassVar[bool] = True
@@ -116,9 +116,11 @@ class Linear(Module):
     def __repr__(self) -> str:
         """Sizes, connections and whether there is a bias."""
         weight = self.weight
+        stored = f"nnz={weight.nnz}, density={weight.density:.4g}"
         return (
-            f"Linear(n_in={self.n_in}, n_out={self.n_out}, nnz={weight.nnz}, "
-            f"density={weight.density:.4g}, bias={self.bias is not None})"
+            f"Linear(n_in={self.n_in}, n_out={self.n_out}, "
+            f"{stored if weight.virtual is None else 'virtual'}, "
+            f"bias={self.bias is not None})"
         )
 
     @classmethod
@@ -127,3 +129,27 @@ class Linear(Module):
         new = cls(**config, nnz=0, init=init.Constant(0.0), seed=0)
         new.weight.origin = None  # what is read into it was drawn elsewhere
         return new
+
+
+def _connections(
+    shape: tuple[int, int],
+    density: float | None,
+    nnz: int | None,
+    pattern: SparsePattern | None,
+    seed: int,
+    number: int,
+) -> SparsePattern:
+    """The pattern given, or one at random with as many connections as are asked for."""
+    if pattern is not None:
+        if pattern.shape != shape:
+            raise ValueError(
+                f"the pattern has shape {pattern.shape}, the layer (n_out, n_in) = "
+                f"{shape}"
+            )
+        return pattern
+    if nnz is None:
+        if density is None or not 0.0 <= density <= 1.0:
+            raise ValueError(f"density must be in [0, 1], got {density}")
+        nnz = round(density * shape[0] * shape[1])
+    stream = Stream(seed, Purpose.PATTERN, layer=number)
+    return SparsePattern.random(shape, nnz, stream=stream)

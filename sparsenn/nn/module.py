@@ -184,6 +184,7 @@ class Module(ABC):
             raise ValueError(f"batch must be an integer of at least 1, got {batch}")
         for _, parameter in self.named_parameters():
             if isinstance(parameter, SparseParameter):
+                parameter.check_stored("frozen")
                 parameter.check_ungated("frozen")
         modules = [module for _, module in self.named_modules()]
         # All are found before the first changes: a parameter may be in two modules.

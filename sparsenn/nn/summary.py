@@ -26,7 +26,7 @@ def table(module: Module) -> str:
                 (
                     name,
                     f"{n_out} x {n_in}",
-                    f"{parameter.nnz:,}",
+                    "virtual" if parameter.virtual else f"{parameter.nnz:,}",
                     f"{parameter.density:.4g}",
                     f"{size:,}",
                 )

@@ -17,6 +17,7 @@ from sparsenn.autograd import Tensor, enable_grad, grad
 from sparsenn.autograd.tensor import wrap
 from sparsenn.ops.arithmetic import mul
 from sparsenn.ops.outer_sum import OuterSum
+from sparsenn.ops.product import matmul
 from sparsenn.ops.reduce import sum as reduce_sum
 from sparsenn.sparse import SparseParameter
 
@@ -74,7 +75,7 @@ def gradient_flow(
 def hessian_product(
     loss: Tensor,
     params: Sequence[SparseParameter],
-    vectors: Sequence[np.ndarray] | None = None,
+    vectors: Sequence[np.ndarray | OuterSum] | None = None,
 ) -> list[OuterSum]:
     """``H v`` of sparse weights at every position, with v on the connections alone.
 
@@ -83,8 +84,9 @@ def hessian_product(
     loss : Tensor
         As of `gradient_flow`; its graph is used up.
     params : sequence of SparseParameter
-    vectors : sequence of ndarray, shape (nnz,), or None
-        v of each weight in storage order; None: its gradient.
+    vectors : sequence of ndarray, shape (nnz,), or OuterSum; or None
+        v of each weight, in storage order or, of a virtual one, as a sum of outer
+        products; None: its gradient.
 
     Returns
     -------
@@ -101,6 +103,7 @@ def hessian_product(
         noted.clear()
     values = [param.stored for param in params]
     gradients = grad(loss, values, create_graph=True, allow_unused=True)
+    recorded = [list(noted) for noted in lists]
     for param, noted, g in zip(params, lists, gradients, strict=True):
         if g is not None and not noted:
             raise RuntimeError(
@@ -112,10 +115,15 @@ def hessian_product(
         noted.clear()
     with enable_grad():
         for i, g in enumerate(gradients):
-            if g is None or not g.requires_grad:
+            if params[i].virtual is not None:
+                term = _inner(recorded[i], None if vectors is None else vectors[i])
+            elif g is None or not g.requires_grad:
+                term = None
+            else:
+                v = g.detach() if vectors is None else wrap(np.asarray(vectors[i]))
+                term = reduce_sum(mul(g, v))
+            if term is None:
                 continue
-            v = g.detach() if vectors is None else wrap(np.asarray(vectors[i]))
-            term = reduce_sum(mul(g, v))
             total = term if total is None else total + term
     if total is not None:
         grad(total, values, allow_unused=True)
@@ -126,6 +134,20 @@ def hessian_product(
     for noted in lists:
         noted.clear()
     return products
+
+
+def _inner(factors: list[tuple[Tensor, Tensor]], vector: Any) -> Tensor | None:
+    """<g, v> of a virtual weight, both sums of outer products; v is g itself if None.
+
+    ``<a^T b, c^T d>`` is the sum of ``(a c^T) * (b d^T)``, matrices of batch by batch.
+    """
+    constant = [(a.data, b.data) for a, b in factors]
+    total: Tensor | None = None
+    for a, b in factors:
+        for c, d in constant if vector is None else vector.factors:
+            term = reduce_sum(mul(matmul(a, wrap(c.T)), matmul(b, wrap(d.T))))
+            total = term if total is None else total + term
+    return total
 
 
 def _factor_lists(params: Sequence[SparseParameter]) -> list[list[Any]]:

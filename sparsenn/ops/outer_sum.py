@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import TypeAlias, final
+from typing import Any, TypeAlias, final
 
 import numpy as np
 
 from sparsenn import _core
+from sparsenn.autograd import Tensor
 from sparsenn.autograd.array import as_order
 from sparsenn.autograd.matmul import matmul
 from sparsenn.ops.largest import Largest
@@ -23,8 +24,10 @@ _SAMPLE = 1 << 13
 Factors: TypeAlias = tuple[np.ndarray, np.ndarray | SparseBatch]
 
 
-def _ordered(b: np.ndarray | SparseBatch) -> np.ndarray | SparseBatch:
-    return b if isinstance(b, SparseBatch) else as_order(b, True)
+def _ordered(b: Any) -> Any:
+    if isinstance(b, SparseBatch):
+        return b
+    return as_order(b.data if isinstance(b, Tensor) else b, True)
 
 
 def _on(
@@ -55,13 +58,14 @@ class OuterSum:
 
     Parameters
     ----------
-    factors : iterable of (ndarray, ndarray)
+    factors : iterable of (ndarray or Tensor, ndarray or Tensor)
         Pairs ``(A, B)`` of shapes (batch, n_out) and (batch, n_in); batches may differ.
-        B may be a `SparseBatch`, and stays one.
+        B may be a `SparseBatch`, and stays one. Of Tensors, which a pass that is
+        recorded notes for a virtual weight, their arrays are taken.
     """
 
-    def __init__(self, factors: Iterable[Factors]) -> None:
-        self.factors = [(as_order(a, True), _ordered(b)) for a, b in factors]
+    def __init__(self, factors: Iterable[tuple[Any, Any]]) -> None:
+        self.factors: list[Factors] = [(_ordered(a), _ordered(b)) for a, b in factors]
         if not self.factors:
             raise ValueError("an OuterSum needs at least one pair of factors")
         a, b = self.factors[0]

@@ -33,6 +33,7 @@ from sparsenn.ops.linear_activation import IDENTITY, RELU, activation_backward
 from sparsenn.ops.sparse_batch import SparseBatch
 from sparsenn.ops.sparse_input import sparse_linear_, sparse_linear_relu_
 from sparsenn.ops.unrecorded import linear_unrecorded
+from sparsenn.ops.virtual import virtual_linear
 from sparsenn.sparse import SparseParameter, SparsePattern
 
 Factors = list[tuple[np.ndarray, np.ndarray | SparseBatch]]
@@ -388,6 +389,8 @@ def linear(
     sparse = isinstance(x, SparseBatch)
     if weight.observer is not None:
         weight.observer(x)
+    if weight.virtual is not None:
+        return virtual_linear(x, weight, bias, kind == RELU)
     pattern = weight.pattern
     if sparse:
         x.check_features(pattern.shape)

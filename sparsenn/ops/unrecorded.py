@@ -15,8 +15,8 @@ def linear_unrecorded(
     """The result of `linear`, or None where the general way has to be taken.
 
     That is where something may be recorded, x says which of its elements are zero, the
-    weight has a gate or an observer, an argument has to be converted, or there is an
-    error to explain.
+    weight has a gate or an observer or is virtual, an argument has to be converted, or
+    there is an error to explain.
 
     Parameters
     ----------
@@ -31,7 +31,7 @@ def linear_unrecorded(
     """
     if type(x) is not Tensor or x.active is not None:
         return None
-    if weight.gate is not None or weight.observer is not None:
+    if weight.gate is not None or weight.observer is not None or weight.virtual:
         return None
     values = weight.values
     if MODE.recording and (

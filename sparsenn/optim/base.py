@@ -54,6 +54,7 @@ class Optimizer(ABC):
                 )
             if isinstance(p, SparseParameter):
                 p.check_trainable()
+                p.check_stored("trained")
         if len({id(p) for p in self.params}) != len(self.params):
             raise ValueError("a parameter was given to the optimiser twice")
         check_number("lr", lr, minimum=0.0)

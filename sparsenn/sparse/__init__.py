@@ -18,6 +18,7 @@ from sparsenn.sparse.parameter import SparseParameter
 from sparsenn.sparse.pattern import SparsePattern
 from sparsenn.sparse.restrict import restrict
 from sparsenn.sparse.selection import largest, largest_of_all, select, smallest
+from sparsenn.sparse.virtual import VirtualWeight
 
 __all__ = [
     "ALLOCATIONS",
@@ -26,6 +27,7 @@ __all__ = [
     "SparseParameter",
     "SparsePattern",
     "TopologyChange",
+    "VirtualWeight",
     "allocate",
     "apportion",
     "choose_block_width",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, final
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, cast, final
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from sparsenn.sparse.change import TopologyChange
 from sparsenn.sparse.gradient import SparseGradient
 from sparsenn.sparse.origin import Origin
 from sparsenn.sparse.pattern import SparsePattern
+from sparsenn.sparse.virtual import VirtualWeight
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
@@ -81,6 +82,8 @@ class SparseParameter:
         SparseBatch.
     frozen : int or None
         The batch size that the weight is frozen for, see :meth:`freeze`.
+    virtual : VirtualWeight or None
+        The weight itself while it is virtual, see :meth:`from_virtual`.
     """
 
     __slots__ = (
@@ -94,6 +97,7 @@ class SparseParameter:
         "name",
         "observer",
         "origin",
+        "virtual",
     )
 
     def __init__(
@@ -112,8 +116,66 @@ class SparseParameter:
         self.gate: Gate | None = None
         self.frozen: int | None = None
         self.behind: Behind | None = None
-        self._pattern = pattern
+        self.virtual: VirtualWeight | None = None
+        self._pattern: SparsePattern | None = pattern
         self.set(pattern, values)
+
+    @classmethod
+    def from_virtual(
+        cls, weight: VirtualWeight, name: str = "", origin: Origin | None = None
+    ) -> SparseParameter:
+        """A parameter with a connection at every position, none of them stored.
+
+        It can be multiplied with and gives gradients as :attr:`factors`; its `values`
+        are an empty tensor, for the tape. It becomes an ordinary parameter when
+        :mod:`sparsenn.pruning`, or :meth:`materialize`, says what it keeps, and cannot
+        be trained, saved or frozen before.
+
+        Parameters
+        ----------
+        weight : VirtualWeight
+        name : str
+        origin : Origin, optional
+        """
+        new = cls.__new__(cls)
+        for slot in cls.__slots__:
+            setattr(new, slot, None)
+        new.name, new.initializer, new.origin = name, weight.initializer, origin
+        new.virtual = weight
+        new._values = Tensor(np.zeros(0, weight.dtype), requires_grad=True)
+        return new
+
+    def materialize(self, indptr: np.ndarray, indices: np.ndarray) -> None:
+        """Ends being virtual: some positions stay, with their own values.
+
+        Parameters
+        ----------
+        indptr : ndarray of int, shape (n_out + 1,)
+        indices : ndarray of int, shape (nnz,)
+            What stays, as canonical CSR; nnz below 2**31.
+
+        Raises
+        ------
+        RuntimeError
+            If the weight is not virtual.
+        """
+        weight = self.virtual
+        if weight is None:
+            raise RuntimeError(
+                f"weight {self.name!r} is not virtual, it has connections; replace() "
+                "changes them"
+            )
+        pattern = weight.pattern(indptr, indices)
+        self._put(pattern, pattern.from_canonical(weight.at(indptr, indices)))
+
+    def check_stored(self, done: str) -> None:
+        """Raises RuntimeError if the weight is virtual; `done` is what cannot be."""
+        if self.virtual is not None:
+            raise RuntimeError(
+                f"weight {self.name!r} is virtual ({self.shape[0]} x {self.shape[1]}, "
+                f"none of it stored) and cannot be {done}; first say what it keeps, by "
+                "a function of sparsenn.pruning or by materialize()"
+            )
 
     def set(self, pattern: SparsePattern, values: np.ndarray | Tensor) -> None:
         """Replaces pattern and values together; the gradient is forgotten.
@@ -140,7 +202,7 @@ class SparseParameter:
             self.values.retire_()  # current, so that the optimiser's state is too
             if pattern is not self._pattern:
                 self.gate = None
-        self._pattern = pattern
+        self._pattern, self.virtual = pattern, None
         trained = self.frozen is None
         self._values = Tensor(np.ascontiguousarray(data), requires_grad=trained)
 
@@ -155,6 +217,7 @@ class SparseParameter:
         batch : int
             Samples that the products will mostly have, at least 1.
         """
+        self.check_stored("frozen")
         self.check_ungated("frozen")
         self._store_for(batch)
 
@@ -173,10 +236,10 @@ class SparseParameter:
             self._store_for(None)
 
     def _store_for(self, batch: int | None) -> None:
-        change = self._pattern.stored_for(batch)
+        change = self.pattern.stored_for(batch)
         self.frozen = batch
         if change is None:
-            self._put(self._pattern, self.values)
+            self._put(self.pattern, self.values)
         else:
             self._put(change.new, change.remap(self.values.data))
 
@@ -214,10 +277,13 @@ class SparseParameter:
                 "from (it was read from a file, or built from values); give the values "
                 "themselves"
             )
-        stream, dtype, pattern = self.origin.stream, self.dtype, self._pattern
+        stream, dtype, pattern = self.origin.stream, self.dtype, self.pattern
         if self.origin.full and not pattern.is_full:
-            full = SparsePattern.full(pattern.shape)
-            return self.initializer(full, stream, dtype, pattern.ranks())
+            if hasattr(self.initializer, "law"):
+                full = VirtualWeight(pattern.shape, self.initializer, stream, dtype)
+                return full.at_ranks(pattern.ranks())
+            everywhere = SparsePattern.full(pattern.shape)
+            return self.initializer(everywhere, stream, dtype, pattern.ranks())
         return self.initializer(pattern, stream, dtype, None)
 
     def replace(self, change: TopologyChange, values: np.ndarray | None = None) -> None:
@@ -231,6 +297,7 @@ class SparseParameter:
             Values on the new pattern; by default survivors keep theirs and newborns
             are 0. A gradient is carried along, 0 for newborns.
         """
+        self.check_stored("changed")
         if change.old is not self._pattern:
             raise ValueError(
                 f"the change is of {change.old!r}, but parameter {self.name!r} has "
@@ -278,8 +345,16 @@ class SparseParameter:
 
     @property
     def pattern(self) -> SparsePattern:
-        """Where the connections are."""
-        return self._pattern
+        """Where the connections are.
+
+        Raises
+        ------
+        RuntimeError
+            If the weight is virtual: no positions are stored, it has them all.
+        """
+        if self._pattern is None:
+            self.check_stored("used by its pattern")
+        return cast(SparsePattern, self._pattern)
 
     @property
     def grad(self) -> Tensor | SparseGradient | None:
@@ -294,17 +369,17 @@ class SparseParameter:
     @property
     def shape(self) -> tuple[int, int]:
         """(n_out, n_in)."""
-        return self._pattern.shape
+        return self.pattern.shape if self.virtual is None else self.virtual.shape
 
     @property
     def nnz(self) -> int:
-        """Number of connections."""
-        return self._pattern.nnz
+        """Number of connections; of a virtual weight, of positions."""
+        return self.pattern.nnz if self.virtual is None else self.virtual.size
 
     @property
     def density(self) -> float:
         """Connections over positions."""
-        return self._pattern.density
+        return self.pattern.density if self.virtual is None else 1.0
 
     @property
     def dtype(self) -> np.dtype:
@@ -314,15 +389,16 @@ class SparseParameter:
     @property
     def nbytes(self) -> int:
         """Bytes of values and positions."""
-        return self._values.data.nbytes + self._pattern.nbytes
+        stored = self.pattern if self.virtual is None else self.virtual
+        return self._values.data.nbytes + stored.nbytes
 
     def positions(self) -> tuple[np.ndarray, np.ndarray]:
         """Rows and columns (int32) in the order of :attr:`values`."""
-        return self._pattern.positions()
+        return self.pattern.positions()
 
     def to_scipy(self) -> csr_array:
         """The weight as a canonical ``scipy.sparse.csr_array`` (a copy)."""
-        return self._pattern.to_scipy(self.values.data)
+        return self.pattern.to_scipy(self.values.data)
 
     def __getstate__(self) -> dict[str, Any]:
         current = self.values
@@ -336,6 +412,8 @@ class SparseParameter:
     def __repr__(self) -> str:
         """Name, shape, connections and dtype."""
         name = f"{self.name!r}, " if self.name else ""
+        if self.virtual is not None:
+            return f"SparseParameter({name}shape={self.shape}, virtual, {self.dtype})"
         return (
             f"SparseParameter({name}shape={self.shape}, nnz={self.nnz}, "
             f"density={self.density:.4g}, {self.dtype})"

@@ -163,7 +163,12 @@ enum snn_law { SNN_NORMAL = 0, SNN_UNIFORM = 1, SNN_CONSTANT = 2 };
      * rounded to real; magnitudes if absolute. */                                         \
     void snn_random_scaled_##suffix(const snn_stream *s, int law, real scale,              \
                                     int absolute, int64_t first, const int64_t *elements,  \
-                                    int64_t n, real *out);
+                                    int64_t n, real *out);                                 \
+    /* A tile of a matrix of them: row i is elements first + i stride .. + n_cols, and     \
+     * goes to out + i ldout. */                                                           \
+    void snn_random_tile_##suffix(const snn_stream *s, int law, real scale, int absolute,  \
+                                  int64_t first, int64_t stride, int64_t n_rows,           \
+                                  int64_t n_cols, real *out, int64_t ldout);
 
 SNN_DECLARE_RANDOM(float, f32)
 SNN_DECLARE_RANDOM(double, f64)

@@ -7,6 +7,9 @@
 
 #include "draws.h"
 
+/* One copy of each step: long ones take a compiler long. */
+#define NOINLINE __attribute__((noinline))
+
 /* Element numbers of one step, from a list. */
 INLINE void take_elements(const int64_t *elements, wide e[GROUPS])
 {
@@ -52,7 +55,7 @@ INLINE void take_elements(const int64_t *elements, wide e[GROUPS])
 
 /* ------------------------------------------------------------------ bits */
 
-INLINE void bits_range(const keys *k, uint64_t block, uint32_t *out)
+static NOINLINE void bits_range(const keys *k, uint64_t block, uint32_t *out)
 {
     words b;
     draw_from(k, block, &b);
@@ -62,7 +65,7 @@ INLINE void bits_range(const keys *k, uint64_t block, uint32_t *out)
                 out[4 * (g * WIDE + i) + j] = (uint32_t)b.w[j][g][i];
 }
 
-INLINE void bits_listed(const keys *k, const int64_t *elements, uint32_t *out)
+static NOINLINE void bits_listed(const keys *k, const int64_t *elements, uint32_t *out)
 {
     words b;
     wide e[GROUPS], block[GROUPS];
@@ -97,7 +100,7 @@ typedef struct affine {
     real span, low, scale;
 } affine;
 
-INLINE void uniform_range(const keys *k, affine a, uint64_t block, real *out)
+static NOINLINE void uniform_range(const keys *k, affine a, uint64_t block, real *out)
 {
     words b;
     draw_from(k, block, &b);
@@ -137,7 +140,7 @@ INLINE void store_reals(real *to, twice v)
 #endif
 }
 
-INLINE void uniform_listed(const keys *k, affine a, const int64_t *elements, real *out)
+static NOINLINE void uniform_listed(const keys *k, affine a, const int64_t *elements, real *out)
 {
     words b;
     wide e[GROUPS], block[GROUPS];
@@ -188,14 +191,14 @@ INLINE void normals(const words *b, real scale, real *out)
         out[i] *= scale;
 }
 
-INLINE void normal_range(const keys *k, real scale, uint64_t block, real *out)
+static NOINLINE void normal_range(const keys *k, real scale, uint64_t block, real *out)
 {
     words b;
     draw_from(k, block, &b);
     normals(&b, scale, out);
 }
 
-INLINE void normal_listed(const keys *k, real scale, const int64_t *elements, real *out)
+static NOINLINE void normal_listed(const keys *k, real scale, const int64_t *elements, real *out)
 {
     words b;
     wide e[GROUPS];

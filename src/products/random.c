@@ -19,14 +19,16 @@ typedef struct job {
     real scale;
     int64_t first;
     const int64_t *elements; /* or NULL */
-    int64_t n;
+    int64_t n;               /* of a row */
+    int64_t rows, stride, ldout;
     void *out;
     int64_t taken;
 } job;
 
-static void chunk(const job *j, int64_t begin, int64_t n)
+/* Elements begin .. begin + n of a row. */
+static void chunk(const job *j, int64_t row, int64_t begin, int64_t n)
 {
-    const int64_t first = j->first + begin;
+    const int64_t first = j->first + row * j->stride + begin;
     const int64_t *elements = j->elements ? j->elements + begin : NULL;
 #if defined(SNN_REAL_F32)
     if (j->law == BITS) {
@@ -34,7 +36,7 @@ static void chunk(const job *j, int64_t begin, int64_t n)
         return;
     }
 #endif
-    real *out = (real *)j->out + begin;
+    real *out = (real *)j->out + row * j->ldout + begin;
     if (j->law == UNIT)
         j->k->uniform(j->s, 1, 0, 1, first, elements, n, out);
     else if (j->law == SNN_UNIFORM)
@@ -49,14 +51,20 @@ static void chunk(const job *j, int64_t begin, int64_t n)
             out[i] = (real)__builtin_fabs((double)out[i]);
 }
 
+/* A unit is a chunk of a long row, or as many short ones as make a chunk. */
 static void task(void *context, int thread)
 {
     (void)thread;
     job *j = context;
-    const int64_t chunks = (j->n + CHUNK - 1) / CHUNK;
-    for (int64_t c; (c = snn_next_unit(&j->taken, chunks)) >= 0;) {
-        const int64_t begin = c * CHUNK, left = j->n - begin;
-        chunk(j, begin, left < CHUNK ? left : CHUNK);
+    const int64_t chunks = j->n > CHUNK ? (j->n + CHUNK - 1) / CHUNK : 1;
+    const int64_t most = j->n > CHUNK ? 1 : CHUNK / (j->n + 1) + 1;
+    const int64_t units = (j->rows + most - 1) / most * chunks;
+    for (int64_t u; (u = snn_next_unit(&j->taken, units)) >= 0;) {
+        const int64_t row = u / chunks * most, begin = u % chunks * CHUNK;
+        const int64_t end = row + most < j->rows ? row + most : j->rows;
+        const int64_t left = j->n - begin;
+        for (int64_t i = row; i < end; i++)
+            chunk(j, i, begin, left < CHUNK ? left : CHUNK);
     }
 }
 
@@ -64,7 +72,10 @@ static void run(job *j)
 {
     const double weight = j->law == SNN_NORMAL ? NORMAL_WEIGHT : UNIFORM_WEIGHT;
     j->k = SNN_REAL(snn_any)();
-    snn_parallel(snn_threads_for(weight * (double)j->n), task, j);
+    if (!j->rows)
+        j->rows = 1;
+    const double elements = (double)j->rows * (double)j->n;
+    snn_parallel(snn_threads_for(weight * elements), task, j);
 }
 
 #if defined(SNN_REAL_F32)
@@ -96,4 +107,14 @@ void SNN_REAL(snn_random_scaled)(const snn_stream *s, int law, real scale, int a
     job j = {.s = s, .law = law, .absolute = absolute, .scale = scale, .first = first,
              .elements = elements, .n = n, .out = out};
     run(&j);
+}
+
+void SNN_REAL(snn_random_tile)(const snn_stream *s, int law, real scale, int absolute,
+                               int64_t first, int64_t stride, int64_t n_rows,
+                               int64_t n_cols, real *out, int64_t ldout)
+{
+    job j = {.s = s, .law = law, .absolute = absolute, .scale = scale, .first = first,
+             .n = n_cols, .rows = n_rows, .stride = stride, .ldout = ldout, .out = out};
+    if (n_rows > 0)
+        run(&j);
 }

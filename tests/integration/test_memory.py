@@ -187,27 +187,20 @@ def test_training_with_momentum_takes_18_bytes_a_connection() -> None:
     assert 12 < float(out) <= 18
 
 
-def test_winners_of_half_a_million_neurons_train_and_evolve() -> None:
-    # Four samples' activations and gradients are 8 MB each.
+def test_a_virtual_layer_costs_its_activations() -> None:
+    # Dense, the weight would be 4.3 GB, and its gradient as much again.
     run(
         """
-        n = 500_000
-        model = nn.Sequential(
-            nn.Linear(n, n, nnz=n, seed=0),
-            nn.KWinners(n, 0.001),
-            nn.Linear(n, n, nnz=n, seed=1, sparse_input=True),
-            nn.KWinners(n, 0.001),
-            nn.Linear(n, 10, nnz=n, seed=2),
-        )
-        opt = optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
-        topo = topology.SET(model.parameters(), opt, drop_fraction=0.3)
-        x = np.random.default_rng(0).random((4, n), np.float32)
-        limit(400)
-        for _ in range(2):
-            (model(x) ** 2).sum().backward()
-            topo.update(0.3)
-            opt.step()
-            opt.zero_grad()
-        assert model[1].duty_cycle.any()
+        limit(300)
+        init = nn.init.KaimingUniform()
+        layer = nn.Linear(65_536, 16_384, None, init=init, seed=0)
+        layer.weight.factors = []
+        x = snn.Tensor(np.ones((1, 65_536), np.float32), requires_grad=True)
+        y = layer(x)
+        assert 1.3 < y.data.std() < 1.5
+        (y * y).sum().backward()
+        assert x.grad.shape == x.shape
+        largest = ops.OuterSum(layer.weight.factors)
+        assert largest.shape == (16_384, 65_536)
         """
     )
