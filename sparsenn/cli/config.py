@@ -15,6 +15,7 @@ from sparsenn.topology import METHODS
 
 #: Settings that recipes know under another name.
 _OF_RECIPES = {
+    "decay": "drop_decay",
     "drop": "drop_mode",
     "every": "update_every",
     "mode": "cs_mode",
@@ -24,8 +25,8 @@ _OF_RECIPES = {
 }
 #: Settings of methods; which of them a method reads, its recipe says.
 _OF_METHODS = (
-    "drop_fraction", "drop_mode", "newborn", "update_every", "growth", "protect",
-    "scope", "cs_mode", "cs_rounds", "cs_start", "cs_penalty",
+    "drop_fraction", "drop_decay", "drop_mode", "newborn", "update_every", "growth",
+    "protect", "scope", "cs_mode", "cs_rounds", "cs_start", "cs_penalty",
 )  # fmt: skip
 #: Methods whose density is not asked for.
 UNASKED = ("dense", "cs")

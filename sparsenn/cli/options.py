@@ -11,7 +11,7 @@ from typing import Any
 from sparsenn.cli.errors import UsageError
 from sparsenn.models import ACTIVATIONS
 from sparsenn.sparse import ALLOCATIONS
-from sparsenn.topology import METHODS, NEWBORNS, SET_DROPS
+from sparsenn.topology import DECAYS, METHODS, NEWBORNS, SET_DROPS
 
 LATER_STARTS = ("igq", "magnitude", "snip", "force", "grasp", "synflow")
 
@@ -157,6 +157,8 @@ OPTIONS: tuple[Option, ...] = (
            " the best epoch", low=0, high=1, below=True),
     Option("drop_fraction", "float", None, "share of connections exchanged an update"
            " (default: that of the method's paper)", low=0, high=1, below=True),
+    Option("drop_decay", "text", None, "of the fraction that set, snfs or rigl exchange"
+           " (default: as their papers)", choices=DECAYS),
     Option("drop_mode", "text", None, "which connections set drops (default sign)",
            choices=tuple(SET_DROPS)),
     Option("newborn", "text", None, "value of a connection that grows (default zero)",

@@ -37,10 +37,11 @@ from sparsenn.topology.methods.cs import Temperature
 from sparsenn.topology.newborn import NEWBORNS, Newborn, resample, zero
 from sparsenn.topology.plan import Edit
 from sparsenn.topology.rebalance import Rebalance
-from sparsenn.topology.schedule import Cubic, Periodic, Stages
+from sparsenn.topology.schedule import DECAYS, Cubic, Periodic, Stages
 from sparsenn.topology.updater import Change, TopologyUpdater
 
 __all__ = [
+    "DECAYS",
     "DSR",
     "GMP",
     "ITOP",

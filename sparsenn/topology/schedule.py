@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal, final
 
 Decay = Literal["constant", "cosine", "linear", "inverse-power", "step"]
-_DECAYS = ("constant", "cosine", "linear", "inverse-power", "step")
+DECAYS = ("constant", "cosine", "linear", "inverse-power", "step")
 
 
 @final
@@ -52,9 +52,9 @@ class Periodic:
             raise ValueError(f"every must be at least 1 step, got {self.every}")
         if self.end_step is not None and self.end_step < 0:
             raise ValueError(f"end_step must be at least 0, got {self.end_step}")
-        if self.decay not in _DECAYS:
+        if self.decay not in DECAYS:
             raise ValueError(
-                f"decay must be one of {', '.join(_DECAYS)}; got {self.decay!r}"
+                f"decay must be one of {', '.join(DECAYS)}; got {self.decay!r}"
             )
         if self.decay != "constant" and self.end_step is None:
             raise ValueError(f"decay={self.decay!r} needs an end_step to fall until")

@@ -54,6 +54,8 @@ __all__ = [
 
 def _set(params: Any, opt: Any, plan: Plan, **options: Any) -> TopologyUpdater:
     options.setdefault("every", plan.steps_per_epoch)
+    if options.get("decay", "constant") != "constant":
+        options.setdefault("end_step", plan.total_steps)
     return SET(params, opt, **options)
 
 
@@ -98,7 +100,6 @@ def _gradient_flow(
 def _dsr(params: Any, opt: Any, plan: Plan, **options: Any) -> TopologyUpdater:
     options.setdefault("every", plan.interval(100))
     options.setdefault("end_step", plan.until(0.95))
-    options.setdefault("doublings", tuple(map(plan.until, (0.125, 0.4, 0.7))))
     return DSR(params, opt, **options)
 
 
@@ -117,6 +118,8 @@ def _mest(params: Any, opt: Any, plan: Plan, **options: Any) -> TopologyUpdater:
 def _gmp(params: Any, opt: Any, plan: Plan, **options: Any) -> TopologyUpdater:
     options.setdefault("every", plan.interval(100, 20))
     options.setdefault("end_step", max(plan.until(0.75), options["every"]))
+    # At high sparsity the same share of every layer leaves a small last one nothing.
+    options.setdefault("scope", "global")
     return GMP(params, opt, density=plan.density, **options)
 
 
@@ -130,10 +133,12 @@ def _granet(params: Any, opt: Any, plan: Plan, **options: Any) -> TopologyUpdate
 METHODS: dict[str, Recipe | None] = {
     "dense": None,
     "static": None,
-    "set": Recipe(_set, ("drop_fraction", "drop", "newborn", "every", "protect")),
+    "set": Recipe(
+        _set, ("drop_fraction", "decay", "drop", "newborn", "every", "protect")
+    ),
     "dsr": Recipe(_dsr, ("every", "protect")),
-    "snfs": Recipe(_snfs, ("drop_fraction", "every", "growth", "protect")),
-    "rigl": Recipe(_rigl, ("drop_fraction", "newborn", "every", "protect")),
+    "snfs": Recipe(_snfs, ("drop_fraction", "decay", "every", "growth", "protect")),
+    "rigl": Recipe(_rigl, ("drop_fraction", "decay", "newborn", "every", "protect")),
     "gradient-flow": Recipe(
         _gradient_flow, ("drop_fraction", "newborn", "every", "growth", "protect")
     ),

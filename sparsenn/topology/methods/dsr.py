@@ -46,7 +46,7 @@ def DSR(
         What to evolve, and the optimiser whose state follows.
     target : int or None
         Connections to exchange in an update (N_p: 600 for the authors' MNIST network,
-        20,000 for their WRN-28-2). None: 5 % of those there are.
+        20,000 for their WRN-28-2). None: a tenth of those there are.
     threshold_start : float
         First threshold (H).
     tolerance : float
@@ -77,7 +77,7 @@ def DSR(
         left_alone = {id(p) for p in exempt}
         sparse = sparse_parameters(params)
         nnz = sum(p.nnz for p in sparse if id(p) not in left_alone)
-        target = max(round(0.05 * nnz), 1)
+        target = max(round(0.1 * nnz), 1)
     return TopologyUpdater(
         params,
         optimizer,
