@@ -62,3 +62,14 @@ def test_columns_of_the_history(tmp_path: Path) -> None:
     section = FILES[FILES.index("## Histories") :]
     found = set(re.findall(r'^   "(\w+)":', text, re.MULTILINE))
     assert found == set(re.findall(r"`(\w+)`", section)) - {"epochs", "stop_reason"}
+
+
+def test_decisions_are_listed_by_number_and_title() -> None:
+    folder = DOCS / "adr"
+    listed = re.findall(
+        r"^(\d+)\. \[(.*)\]\((.*)\)$", (folder / "README.md").read_text(), re.M
+    )
+    assert [int(number) for number, _, _ in listed] == list(range(1, len(listed) + 1))
+    assert {name for _, _, name in listed} == {p.name for p in folder.glob("0*.md")}
+    for number, title, name in listed:
+        assert (folder / name).read_text().startswith(f"# {number}. {title}\n"), name
