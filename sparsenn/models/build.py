@@ -50,7 +50,7 @@ def build(
     arch: str,
     n_features: int,
     n_classes: int,
-    density: float = 1.0,
+    density: float | None = 1.0,
     **options: Any,
 ) -> nn.Sequential:
     """The model of an architecture's name, checked against the data.
@@ -61,8 +61,8 @@ def build(
         Sizes joined by dashes.
     n_features, n_classes : int
         Of the data; they must be the first and the last size.
-    density : float
-        Of the whole network.
+    density : float or None
+        Of the whole network; None: virtual, to be pruned before it is used.
     **options
         As for :func:`mlp`.
 

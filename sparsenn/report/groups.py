@@ -75,7 +75,7 @@ class Group:
 
 
 def groups(runs: Iterable[Run]) -> list[Group]:
-    """Groups runs, in the order of methods, starts and falling density.
+    """Groups runs, in the order of falling density, methods and starts.
 
     Raises
     ------
@@ -107,8 +107,8 @@ def groups(runs: Iterable[Run]) -> list[Group]:
         method = group.settings.get("method")
         number = methods.index(method) if method in methods else len(methods)
         rest = [_sortable(group.settings.get(name)) for name in more]
-        density = float(group.settings.get("density") or 1.0)
-        return rest, number, str(group.settings.get("init")), -density
+        density = 2.0 if group.asked is None else group.asked
+        return rest, -density, number, str(group.settings.get("init"))
 
     return sorted(result, key=order)
 

@@ -172,7 +172,7 @@ def _by_density(
         aside = 1.03 ** (names.index(label) - (len(names) - 1) / 2)
         x = [100 * group.density * aside for group in inside]
         _bars(ax, x, inside, styles[label])
-    ax.set_xscale("log")
+    _log(ax, "{x:g}")
     ax.set_xlabel("density (%)")
     ax.set_ylim(*_limits(part))
     ax.set_ylabel("test accuracy (%)")
@@ -186,11 +186,24 @@ def _by_flops(
         costs = [group.estimate("train_flops") for group in inside]
         x = [cost.mean if cost else math.nan for cost in costs]
         _bars(ax, x, inside, styles[label])
-    ax.set_xscale("log")
+    _log(ax)
     ax.set_xlabel("floating-point operations of training, cumulative")
     ax.set_ylim(*_limits(part))
     ax.set_ylabel("test accuracy (%)")
     ax.grid(color="#e6e6e6", linewidth=0.8)
+
+
+def _log(ax: Any, text: str | None = None) -> None:
+    """A logarithmic x axis whose labels do not run into each other."""
+    from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+
+    ax.set_xscale("log")
+    low, high = ax.get_xlim()
+    few = high < 30 * low
+    ax.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if few else (1.0,)))
+    ax.xaxis.set_minor_formatter(NullFormatter())
+    if text is not None:
+        ax.xaxis.set_major_formatter(StrMethodFormatter(text))
 
 
 def _bars(
