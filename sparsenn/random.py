@@ -34,6 +34,7 @@ class Purpose(enum.IntEnum):
     DATA = 10
     NOISE = 11
     CONTROL = 16
+    FORESIGHT = 17
     TEST = 255
 
 

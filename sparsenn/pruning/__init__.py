@@ -18,6 +18,7 @@ from sparsenn.pruning.graph import (
     effective,
     effective_density,
 )
+from sparsenn.pruning.grasp import grasp
 from sparsenn.pruning.isometry import IsometryLayer, IsometryResult, isometry
 from sparsenn.pruning.lamp import lamp
 from sparsenn.pruning.lottery import Iterations, iterative_magnitude
@@ -27,6 +28,8 @@ from sparsenn.pruning.restore import Undo
 from sparsenn.pruning.result import LayerResult, Result
 from sparsenn.pruning.robustness import Robustness, layer_robustness
 from sparsenn.pruning.sensitivity import SPARSITIES, Sensitivity, sensitivity
+from sparsenn.pruning.simple import magnitude, random
+from sparsenn.pruning.snip import force, snip
 from sparsenn.pruning.wanda import wanda
 from sparsenn.pruning.weights import Weight
 
@@ -48,16 +51,21 @@ __all__ = [
     "drop_ineffective",
     "effective",
     "effective_density",
+    "force",
+    "grasp",
     "isometry",
     "iterative_magnitude",
     "lamp",
     "layer_robustness",
+    "magnitude",
     "n_m",
+    "random",
     "reinitialize",
     "rerandomize",
     "reset",
     "sensitivity",
     "shuffle",
+    "snip",
     "varying_inputs",
     "wanda",
 ]

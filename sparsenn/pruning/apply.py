@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 
 from sparsenn.optim import Optimizer
-from sparsenn.pruning.weights import Weight
+from sparsenn.pruning.weights import Kept, Weight
 from sparsenn.sparse import TopologyChange
 
 
 def prune(
     weights: Sequence[Weight],
-    keeps: Sequence[np.ndarray],
+    keeps: Sequence[Kept],
     optimizer: Optimizer | None = None,
     values: Callable[[Weight, TopologyChange], np.ndarray] | None = None,
 ) -> list[TopologyChange | None]:
@@ -25,7 +25,8 @@ def prune(
     ----------
     weights : sequence of Weight
     keeps : sequence of ndarray of bool, shape (nnz,)
-        In storage order.
+        In storage order. Of a virtual weight canonical CSR, (indptr, indices); it then
+        becomes an ordinary one.
     optimizer : Optimizer, optional
         Its state follows.
     values : callable, optional
@@ -35,14 +36,18 @@ def prune(
     Returns
     -------
     list of TopologyChange or None
-        None of a weight that keeps everything.
+        None of a weight that keeps everything, or was virtual.
     """
     changes: list[TopologyChange | None] = []
     for weight, keep in zip(weights, keeps, strict=True):
+        param = weight.param
+        if isinstance(keep, tuple):
+            param.materialize(*keep)
+            changes.append(None)
+            continue
         if keep.all():
             changes.append(None)
             continue
-        param = weight.param
         change = param.pattern.with_changes(keep)
         param.replace(change, None if values is None else values(weight, change))
         if optimizer is not None and any(param is p for p in optimizer.params):

@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeAlias
 
 import numpy as np
 
-from sparsenn.pruning.weights import Weight
+from sparsenn.pruning.stream import Tiles, largest_streamed
+from sparsenn.pruning.weights import Kept, Weight
 from sparsenn.sparse import largest, largest_of_all
 
+Scores: TypeAlias = np.ndarray | Tiles
+"""Of a stored weight, shape (nnz,), storage order; of a virtual one in tiles."""
 
-def check_finite(weight: Weight, scores: np.ndarray) -> None:
-    """Raises ValueError if a score is NaN or infinite; says how many and where."""
+
+def check_finite(weight: Weight, scores: Scores) -> None:
+    """Raises ValueError if a score is NaN or infinite; says how many and where.
+
+    Those that come in tiles are checked as they come.
+    """
+    if isinstance(scores, Tiles):
+        return
     bad = np.flatnonzero(~np.isfinite(scores))
     if len(bad):
         rows, cols = weight.param.positions()
@@ -24,21 +34,21 @@ def check_finite(weight: Weight, scores: np.ndarray) -> None:
 
 
 def keep_globally(
-    weights: Sequence[Weight], scores: Sequence[np.ndarray], total: int
-) -> list[np.ndarray]:
+    weights: Sequence[Weight], scores: Sequence[Scores], total: int
+) -> list[Kept]:
     """Marks the connections of highest score of all layers together.
 
     Parameters
     ----------
     weights : sequence of Weight
-    scores : sequence of ndarray, each of shape (nnz,)
+    scores : sequence of ndarray, shape (nnz,), or Tiles
         In storage order. Those of exempt weights are not looked at.
     total : int
         Connections of the network afterwards, those of exempt weights included.
 
     Returns
     -------
-    list of ndarray of bool, shape (nnz,)
+    list of ndarray of bool, shape (nnz,), or CSR
         In storage order. Among equal scores the lower (layer, row, column) stays.
 
     Raises
@@ -49,31 +59,33 @@ def keep_globally(
     open_ = [i for i, w in enumerate(weights) if not w.exempt]
     for i in open_:
         check_finite(weights[i], scores[i])
-    left = total - sum(w.param.nnz for w in weights if w.exempt)
-    patterns = [weights[i].param.pattern for i in open_]
-    chosen = largest_of_all(patterns, [scores[i] for i in open_], left)
-    keeps = [np.ones(w.param.nnz, np.bool_) for w in weights]
+    left = total - sum(w.before for w in weights if w.exempt)
+    chosen = highest([weights[i] for i in open_], [scores[i] for i in open_], left)
+    keeps: list[Kept | None] = [None] * len(weights)
     for i, keep in zip(open_, chosen, strict=True):
         keeps[i] = keep
-    return keeps
+    return [
+        w.everything() if keep is None else keep
+        for w, keep in zip(weights, keeps, strict=True)
+    ]
 
 
 def keep_by_layer(
-    weights: Sequence[Weight], scores: Sequence[np.ndarray], counts: Sequence[int]
-) -> list[np.ndarray]:
+    weights: Sequence[Weight], scores: Sequence[Scores], counts: Sequence[int]
+) -> list[Kept]:
     """Marks the connections of highest score in each layer.
 
     Parameters
     ----------
     weights : sequence of Weight
-    scores : sequence of ndarray, each of shape (nnz,)
+    scores : sequence of ndarray, shape (nnz,), or Tiles
         In storage order. Those of exempt weights are not looked at.
     counts : sequence of int
         Connections of each weight afterwards; of an exempt one all.
 
     Returns
     -------
-    list of ndarray of bool, shape (nnz,)
+    list of ndarray of bool, shape (nnz,), or CSR
         In storage order. Among equal scores the lower (row, column) stays.
 
     Raises
@@ -81,11 +93,21 @@ def keep_by_layer(
     ValueError
         If a score is not finite.
     """
-    keeps = []
-    for weight, values, count in zip(weights, scores, counts, strict=True):
+    keeps: list[Kept] = []
+    for weight, given, count in zip(weights, scores, counts, strict=True):
         if weight.exempt:
-            keeps.append(np.ones(weight.param.nnz, np.bool_))
+            keeps.append(weight.everything())
             continue
-        check_finite(weight, values)
-        keeps.append(largest(weight.param.pattern, values, count))
+        check_finite(weight, given)
+        keeps += highest([weight], [given], count)
     return keeps
+
+
+def highest(weights: Sequence[Weight], scores: Sequence[Scores], k: int) -> list[Kept]:
+    """Marks the k highest scores of some weights together; scores of -inf last."""
+    if any(isinstance(s, Tiles) for s in scores):
+        return largest_streamed([w.param for w in weights], scores, k)
+    patterns = [w.param.pattern for w in weights]
+    if len(weights) == 1:
+        return [largest(patterns[0], np.asarray(scores[0]), k)]
+    return list(largest_of_all(patterns, [np.asarray(s) for s in scores], k))

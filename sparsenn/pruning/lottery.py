@@ -13,7 +13,7 @@ from sparsenn.pruning.apply import prune
 from sparsenn.pruning.choose import keep_by_layer, keep_globally
 from sparsenn.pruning.restore import write
 from sparsenn.pruning.result import Result, result_of
-from sparsenn.pruning.weights import LayerName, Weight, target, weights_of
+from sparsenn.pruning.weights import Kept, LayerName, Weight, target, weights_of
 from sparsenn.sparse import apportion
 
 Rewind = Literal["init", "start"] | None
@@ -140,7 +140,7 @@ def _totals(weights: Sequence[Weight], last: int, rate: float) -> list[int]:
     return totals
 
 
-def _choose(weights: Sequence[Weight], total: int, scope: str) -> list[np.ndarray]:
+def _choose(weights: Sequence[Weight], total: int, scope: str) -> list[Kept]:
     scores = [np.abs(w.param.values.data) for w in weights]
     if scope == "global":
         return keep_globally(weights, scores, total)

@@ -13,7 +13,7 @@ from sparsenn.pruning.choose import check_finite, keep_by_layer
 from sparsenn.pruning.inputs import input_norms
 from sparsenn.pruning.quotas import even_quotas
 from sparsenn.pruning.result import Result, result_of
-from sparsenn.pruning.weights import LayerName, Weight, target, weights_of
+from sparsenn.pruning.weights import Kept, LayerName, Weight, target, weights_of
 from sparsenn.sparse import apportion, largest_in_groups
 
 
@@ -74,6 +74,7 @@ def wanda(
             continue
         scores = wanda_scores(model, weight, batches)
         pattern = weight.param.pattern
+        keep: Kept
         if per_row:
             quotas = even_quotas(np.diff(pattern.indptr), count)
             keep = largest_in_groups(pattern, scores, quotas, max(pattern.shape[1], 1))

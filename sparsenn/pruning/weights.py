@@ -10,10 +10,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias, final
 
+import numpy as np
+
 from sparsenn.sparse import SparseParameter
 
 LayerName: TypeAlias = int | str
 """A layer by its number (negative: from the last), its name, "first" or "last"."""
+Kept: TypeAlias = np.ndarray | tuple[np.ndarray, np.ndarray]
+"""Of a stored weight a mask in storage order; of a virtual one (indptr, indices)."""
 
 
 class Model(Protocol):
@@ -56,8 +60,18 @@ class Weight:
         n_out, n_in = self.param.shape
         return n_out * n_in
 
+    def everything(self) -> Kept:
+        """All its connections, as `prune` takes them."""
+        if self.param.virtual is None:
+            return np.ones(self.param.nnz, np.bool_)
+        n_out, n_in = self.param.shape
+        columns = np.tile(np.arange(n_in, dtype=np.int32), n_out)
+        return np.arange(n_out + 1, dtype=np.int64) * n_in, columns
 
-def weights_of(model: Model, keep_dense: Iterable[LayerName] = ()) -> list[Weight]:
+
+def weights_of(
+    model: Model, keep_dense: Iterable[LayerName] = (), *, virtual: bool = False
+) -> list[Weight]:
     """The sparse parameters of a model, each once, from the first layer to the last.
 
     Parameters
@@ -67,13 +81,15 @@ def weights_of(model: Model, keep_dense: Iterable[LayerName] = ()) -> list[Weigh
         Layers that keep every connection that they have: by number among the sparse
         parameters (negative: from the last), by the name of the parameter ("2.weight")
         or of its layer ("2"), or "first", "last".
+    virtual : bool
+        Whether virtual weights are welcome.
 
     Raises
     ------
     ValueError
         If the model has no sparse parameter, or no layer of a given name or number.
     RuntimeError
-        If a weight is frozen or has gates.
+        If a weight is frozen or has gates, or is virtual and must not be.
     """
     named = getattr(model, "named_parameters", None)
     if named is None:
@@ -96,6 +112,8 @@ def weights_of(model: Model, keep_dense: Iterable[LayerName] = ()) -> list[Weigh
     for _, param in named_params:
         param.check_trainable()
         param.check_ungated("pruned")
+        if not virtual:
+            param.check_stored("used here")
     return [
         Weight(number, name, param, number in exempt, param.nnz)
         for number, (name, param) in enumerate(named_params)

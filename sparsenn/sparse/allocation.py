@@ -9,7 +9,7 @@ from fractions import Fraction
 
 __all__ = ["ALLOCATIONS", "allocate", "apportion", "erdos_renyi_nnz"]
 
-ALLOCATIONS = ("uniform", "er", "erk")
+ALLOCATIONS = ("uniform", "er", "erk", "igq")
 """What `allocate` takes as its method."""
 
 
@@ -131,6 +131,7 @@ def allocate(
     density: float,
     method: str = "erk",
     keep_dense: Sequence[int] = (),
+    capacities: Sequence[int] | None = None,
 ) -> list[int]:
     """Share a network's connections among its layers.
 
@@ -140,13 +141,18 @@ def allocate(
         (n_out, n_in) or (n_out, n_in, kernel height, kernel width) of each layer.
     density : float
         Of the whole network, 0 <= density <= 1.
-    method : {"erk", "er", "uniform"}
+    method : {"erk", "er", "uniform", "igq"}
         ``uniform``: every layer has the same density. ``er``: density of a layer in
         proportion to (n_out + n_in) / (n_out * n_in) (Mocanu et al. 2018). ``erk``: to
         the sum of all axes over their product (Evci et al. 2020). Layers that would be
-        more than full are full, and the others share the rest.
+        more than full are full, and the others share the rest. ``igq``, ideal gas
+        quotas: a layer of n positions has the density 1 / (1 + F n), with the F that
+        gives the network its own (Vysogorets & Kempe 2021); no layer is ever full.
     keep_dense : sequence of int
         Layers that stay full whatever the method; they count towards the density.
+    capacities : sequence of int, optional
+        The most that each layer can have, for networks that are sparse already; by
+        default all positions. Layers kept dense get this much.
 
     Returns
     -------
@@ -177,20 +183,50 @@ def allocate(
         dense.add(i % len(shapes))
 
     sizes = [math.prod(shape) for shape in shapes]
+    most = sizes if capacities is None else [operator.index(c) for c in capacities]
+    if len(most) != len(sizes) or any(
+        not 0 <= c <= n for c, n in zip(most, sizes, strict=False)
+    ):
+        raise ValueError(
+            f"capacities are {most}, they must be one for each layer and lie in 0..its "
+            f"positions, {sizes}"
+        )
     total = round(density * sum(sizes))
-    n_dense = sum(sizes[i] for i in dense)
+    n_dense = sum(most[i] for i in dense)
     if n_dense > total:
         raise ValueError(
             f"the layers kept dense have {n_dense} connections, density {density:g} of "
             f"{sum(sizes)} allows {total}; raise the density or keep fewer dense"
         )
     sparse = [i for i in range(len(shapes)) if i not in dense]
-    counts = apportion(
-        total - n_dense,
-        [_weight(shapes[i], method) for i in sparse],
-        [sizes[i] for i in sparse],
-    )
-    result = list(sizes)
+    open_ = [most[i] for i in sparse]
+    weights: Sequence[float | Fraction]
+    if method == "igq":
+        weights = _ideal_gas(total - n_dense, [sizes[i] for i in sparse], open_)
+    else:
+        weights = [_weight(shapes[i], method) for i in sparse]
+    counts = apportion(total - n_dense, weights, open_)
+    result = list(most)
     for i, count in zip(sparse, counts, strict=True):
         result[i] = count
     return result
+
+
+def _ideal_gas(
+    total: int, sizes: Sequence[int], capacities: Sequence[int]
+) -> list[float]:
+    """Shares ``n / (1 + F n)`` that sum to the total within capacities; by bisection.
+
+    References
+    ----------
+    Vysogorets & Kempe, "Connectivity matters: neural network pruning through the lens
+    of effective sparsity", arXiv:2107.02306, section 5.
+    """
+    low, high = 0.0, len(sizes) / max(total, 1)  # at F = high the sum is below total
+    while low < (middle := (low + high) / 2) < high:
+        shares = [n / (1 + middle * n) for n in sizes]
+        if sum(map(min, shares, capacities)) > total:
+            low = middle
+        else:
+            high = middle
+    return [n / (1 + high * n) for n in sizes]

@@ -40,6 +40,54 @@ def test_erk_of_convolutions():
     assert np.abs(np.subtract(counts, reals)).max() < 1.5
 
 
+@pytest.mark.parametrize(
+    ("density", "expected"),
+    [
+        (0.2, [0.148532, 0.577636, 0.976207]),
+        (0.1, [0.064447, 0.350677, 0.941867]),
+        (0.05, [0.028807, 0.188669, 0.874628]),
+        (0.01, [0.004620, 0.035113, 0.521926]),
+    ],
+)
+def test_ideal_gas_quotas_known_answers(density, expected):
+    counts = allocate(MLP, density, "igq")
+    assert sum(counts) == round(density * 266_200)
+    for count, share, (n_out, n_in) in zip(counts, expected, MLP, strict=True):
+        assert abs(count - share * n_out * n_in) < 1 + 1e-6 * n_out * n_in
+
+
+def test_ideal_gas_quotas_of_convolutions():
+    shapes = [(64, 3, 3, 3), (128, 64, 3, 3), (256, 128, 3, 3), (512, 256), (10, 512)]
+    expected = [0.90817, 0.18818, 0.05478, 0.11535, 0.76947]
+    sizes = [math.prod(shape) for shape in shapes]
+    densities = np.divide(allocate(shapes, 0.1, "igq"), sizes)
+    assert np.abs(densities - expected).max() < 1e-3
+    assert np.abs(densities - expected)[1:4].max() < 1e-5
+
+
+@given(st.lists(st.integers(1, 400), min_size=1, max_size=6), st.floats(0, 1))
+def test_ideal_gas_quotas_fall_with_size(sizes, density):
+    counts = allocate([(1, n) for n in sizes], density, "igq")
+    for n, a in zip(sizes, counts, strict=True):
+        for m, b in zip(sizes, counts, strict=True):
+            if n >= m:  # more connections at a lower density, up to rounding
+                assert a + 1 >= b
+                assert (a - 1) * m <= (b + 1) * n
+    reverse = allocate([(1, n) for n in sizes[::-1]], density, "igq")
+    assert np.abs(np.subtract(counts, reverse[::-1])).max() <= 1
+
+
+def test_capacities_limit_layers_that_are_sparse_already():
+    most = [20000, 6000, 500]
+    assert allocate(MLP, 0.09, "erk", capacities=most) == [17458, 6000, 500]
+    assert allocate(MLP, 26500 / 266_200, "igq", capacities=most) == most
+    assert allocate(MLP, 0.01, "uniform", [2], most) == [1917, 245, 500]
+    with pytest.raises(ValueError, match=r"capacities are \[1, 2\], they must be one"):
+        allocate(MLP, 0.1, capacities=[1, 2])
+    with pytest.raises(ValueError, match=r"in 0\.\.its positions"):
+        allocate([(2, 2)], 0.1, capacities=[5])
+
+
 def test_er_leaves_kernels_out():
     # With 3 x 3 taps, ER counts 9 layers of 6 + 16 where ERK counts 6 + 16 + 3 + 3.
     shapes = [(16, 6, 3, 3), (40, 40)]
@@ -85,7 +133,7 @@ def test_allocate_refuses():
         max_size=6,
     ),
     st.floats(0, 1),
-    st.sampled_from(("erk", "er", "uniform")),
+    st.sampled_from(("erk", "er", "uniform", "igq")),
     st.sets(st.integers(0, 5), max_size=2),
 )
 def test_the_total_is_exact(shapes, density, method, dense):
