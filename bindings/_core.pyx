@@ -13,6 +13,7 @@ cnp.import_array()
 include "layout.pxi"
 include "structure.pxi"
 include "random.pxi"
+include "virtual.pxi"
 include "products.pxi"
 include "sparse_input.pxi"
 include "events.pxi"

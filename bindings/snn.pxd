@@ -129,6 +129,38 @@ cdef extern from "sparsenn.h" nogil:
         const snn_stream *s, int law, double scale, int absolute, int64_t first,
         int64_t stride, int64_t n_rows, int64_t n_cols, double *out, int64_t ldout)
 
+    # virtual weights
+    int SNN_VALUE
+    int SNN_MAGNITUDE
+    int SNN_NEGATIVE
+
+    ctypedef struct snn_virtual_f32:
+        snn_stream stream
+        int law
+        float scale
+        int64_t n_rows
+        int64_t n_cols
+        int64_t words
+        uint64_t *mask
+
+    ctypedef struct snn_virtual_f64:
+        snn_stream stream
+        int law
+        double scale
+        int64_t n_rows
+        int64_t n_cols
+        int64_t words
+        uint64_t *mask
+
+    int snn_score_above_f32(
+        const snn_virtual_f32 *w, int kind, int64_t row, int64_t column,
+        int64_t n_rows, int64_t n_cols, float threshold, float *tile,
+        int32_t *columns, int32_t *counts, int64_t *total, int *finite)
+    int snn_score_above_f64(
+        const snn_virtual_f64 *w, int kind, int64_t row, int64_t column,
+        int64_t n_rows, int64_t n_cols, double threshold, double *tile,
+        int32_t *columns, int32_t *counts, int64_t *total, int *finite)
+
     # structure
     int SNN_VALID
     int SNN_INDPTR_START

@@ -294,6 +294,14 @@ def random_scaled(
     first: int = ...,
     absolute: bool = ...,
 ) -> Real: ...
+def score_above(
+    tile: Real,
+    threshold: float,
+    kind: str = ...,
+    weight: Any = ...,
+    row: int = ...,
+    column: int = ...,
+) -> tuple[Index, Index, Real]: ...
 def random_tile(
     stream: StreamLike,
     law: str,

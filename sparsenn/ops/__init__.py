@@ -57,6 +57,12 @@ from sparsenn.ops.normalized import log_softmax, logsumexp, softmax
 from sparsenn.ops.outer_sum import OuterSum
 from sparsenn.ops.product import matmul
 from sparsenn.ops.reduce import max, mean, min, norm, sum, var
+from sparsenn.ops.score_stream import (
+    ArrayScores,
+    TileScores,
+    WeightScores,
+    largest_scores,
+)
 from sparsenn.ops.shape import (
     concatenate,
     contiguous,
@@ -72,8 +78,11 @@ from sparsenn.ops.sparse import linear, sddmm, spmm, spmm_t
 from sparsenn.ops.sparse_batch import SparseBatch
 
 __all__ = [
+    "ArrayScores",
     "OuterSum",
     "SparseBatch",
+    "TileScores",
+    "WeightScores",
     "abs",
     "add",
     "as_input",
@@ -101,6 +110,7 @@ __all__ = [
     "isometry_error",
     "isometry_floor",
     "k_winners",
+    "largest_scores",
     "leaky_relu",
     "linear",
     "log",

@@ -11,7 +11,7 @@ from sparsenn import _core
 from sparsenn.random import Stream
 from sparsenn.sparse.pattern import SparsePattern, as_shape
 
-__all__ = ["VirtualWeight", "blocks"]
+__all__ = ["VirtualWeight", "blocks", "tiling"]
 
 # Of a tile that is drawn, used and forgotten; half of a second-level cache per thread.
 _TILE_BYTES = 4 << 20
@@ -222,22 +222,35 @@ class VirtualWeight:
         )
 
 
-def blocks(weight: VirtualWeight) -> Iterator[tuple[slice, slice, np.ndarray]]:
-    """A weight in tiles of a few megabytes: rows, columns, and their values.
+def tiling(shape: tuple[int, int], itemsize: int) -> Iterator[tuple[slice, slice]]:
+    """Rows and columns of tiles of at most 4 MB that cover a matrix.
 
-    Row block by row block; the sizes depend on the shape and dtype alone. The array is
-    drawn over when the next tile is asked for.
+    Row block by row block. Tiles are about square, so that what they meet of a batch's
+    activations on either side stays in the cache; they begin at multiples of 64 columns
+    and depend on the shape and the bytes of an item alone.
     """
-    n_rows, n_cols = weight.shape
-    if weight.size == 0:
+    n_rows, n_cols = shape
+    if n_rows * n_cols == 0:
         return
-    most = _TILE_BYTES // weight.dtype.itemsize
+    most = _TILE_BYTES // itemsize
     width = min(n_cols, max(_TILE_COLUMNS, most // n_rows // 64 * 64))
     height = min(n_rows, max(most // width, 1))
-    memory = np.empty((height, width), weight.dtype)
     for top in range(0, n_rows, height):
         rows = slice(top, min(top + height, n_rows))
         for left in range(0, n_cols, width):
-            columns = slice(left, min(left + width, n_cols))
-            out = memory[: rows.stop - top, : columns.stop - left]
-            yield rows, columns, weight.tile(rows, columns, out)
+            yield rows, slice(left, min(left + width, n_cols))
+
+
+def blocks(weight: VirtualWeight) -> Iterator[tuple[slice, slice, np.ndarray]]:
+    """A weight in the tiles of `tiling`: rows, columns, and their values.
+
+    The array is drawn over when the next tile is asked for.
+    """
+    memory = np.empty(0, weight.dtype)
+    for rows, columns in tiling(weight.shape, weight.dtype.itemsize):
+        shape = rows.stop - rows.start, columns.stop - columns.start
+        size = shape[0] * shape[1]
+        if size > memory.size:  # the first tile is the largest
+            memory = np.empty(size, weight.dtype)
+        out = memory[:size].reshape(shape)
+        yield rows, columns, weight.tile(rows, columns, out)

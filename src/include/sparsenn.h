@@ -173,6 +173,34 @@ enum snn_law { SNN_NORMAL = 0, SNN_UNIFORM = 1, SNN_CONSTANT = 2 };
 SNN_DECLARE_RANDOM(float, f32)
 SNN_DECLARE_RANDOM(double, f64)
 
+/* ------------------------------------------------------------------ virtual weights */
+/* What a score is made of: a value, its magnitude, or its negative. */
+enum snn_score { SNN_VALUE = 0, SNN_MAGNITUDE = 1, SNN_NEGATIVE = 2 };
+
+#define SNN_DECLARE_VIRTUAL(real, suffix)                                                  \
+    /* A full matrix of weights, none of them stored: position (i, j) is element           \
+     * i n_cols + j of the stream, scaled as in snn_random_scaled. It is there if bit j    \
+     * % 64 of mask[i words + j / 64] is set; mask NULL: all are. */                       \
+    typedef struct snn_virtual_##suffix {                                                  \
+        snn_stream stream;                                                                 \
+        int law;                                                                           \
+        real scale;                                                                        \
+        int64_t n_rows, n_cols, words;                                                     \
+        uint64_t *mask;                                                                    \
+    } snn_virtual_##suffix;                                                                \
+    /* Scores of a tile (n_rows, n_cols) whose first entry is at (row, column), a multiple \
+     * of 64, of the weight: weight times tile, or the tile alone if w is NULL; and those  \
+     * of them that are there and above the threshold, row by row. They replace the tile,  \
+     * columns has its size, and counts from the tile's first; counts[i] are in row i,     \
+     * *total in all. *finite: whether every score of the tile is. */                      \
+    int snn_score_above_##suffix(const snn_virtual_##suffix *w, int kind, int64_t row,     \
+                                 int64_t column, int64_t n_rows, int64_t n_cols,           \
+                                 real threshold, real *tile, int32_t *columns,             \
+                                 int32_t *counts, int64_t *total, int *finite);
+
+SNN_DECLARE_VIRTUAL(float, f32)
+SNN_DECLARE_VIRTUAL(double, f64)
+
 /* ------------------------------------------------------------------ structure */
 /* Scalar work on patterns, O(nnz) in time and memory. CSR here is canonical: columns
  * sorted and unique within each row, int32 indptr and indices. */

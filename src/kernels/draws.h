@@ -14,12 +14,6 @@
 #include "../philox.h"
 #include "simd.h"
 
-#if defined(__SSE2__)
-#include <emmintrin.h>
-#elif defined(__aarch64__)
-#include <arm_neon.h>
-#endif
-
 #define WIDE_COUNT (VECTOR_BYTES / 8)
 /* Independent vectors that hide the latency of one another; of the rounds two at a time,
  * which is what fits in registers. */

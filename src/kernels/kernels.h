@@ -115,9 +115,11 @@ typedef struct SNN_REAL(snn_kernels) {
                  int decoupled, real bias1, real bias2, const real *grad, real *m, real *v,
                  real *values);
 
-    /* The magnitudes of x above the threshold and their places, in order and in place;
-     * returns how many. columns has room for n. */
-    int64_t (*above)(int64_t n, real threshold, real *x, int32_t *columns);
+    /* The x, or their magnitudes, above the threshold and their places, in order and in
+     * place; returns how many. columns has room for n. */
+    int64_t (*above)(int64_t n, real threshold, int magnitude, real *x, int32_t *columns);
+    /* x = w x, or x if w is NULL, by kind (enum snn_score); whether all are finite. */
+    int (*score)(int64_t n, int kind, const real *w, real *x);
 
     /* Elements first .. first + n of a stream, or n listed ones: words; (span u + low) scale
      * for u in [0, 1); normals times scale. The same bits in every table. */

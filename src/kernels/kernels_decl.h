@@ -50,7 +50,8 @@ void KERNEL(recur)(int64_t n, const real *power, real *restrict momentum,
 void KERNEL(adam)(int64_t n, real lr, real beta1, real beta2, real eps, real weight_decay,
                   int decoupled, real bias1, real bias2, const real *restrict grad,
                   real *restrict m, real *restrict v, real *restrict values);
-int64_t KERNEL(above)(int64_t n, real threshold, real *x, int32_t *columns);
+int64_t KERNEL(above)(int64_t n, real threshold, int magnitude, real *x, int32_t *columns);
+int KERNEL(score)(int64_t n, int kind, const real *restrict w, real *restrict x);
 void KERNEL(bits)(const snn_stream *s, int64_t first, const int64_t *elements, int64_t n,
                   uint32_t *restrict out);
 void KERNEL(uniform)(const snn_stream *s, real span, real low, real scale, int64_t first,

@@ -17,6 +17,10 @@
 
 #if defined(__AVX__)
 #include <immintrin.h>
+#elif defined(__SSE2__)
+#include <emmintrin.h>
+#elif defined(__aarch64__)
+#include <arm_neon.h>
 #endif
 
 #if defined(SNN_REAL_F32)
@@ -87,6 +91,25 @@ INLINE void store_part(real *p, vec v, int n)
     memcpy(a, &v, sizeof v);
     for (int i = 0; i < n; i++)
         p[i] = a[i];
+#endif
+}
+
+/* Whether a comparison holds in any lane. */
+INLINE int any(vec_mask m)
+{
+#if defined(SNN_ISA_X86_64_V4)
+    return _mm512_test_epi32_mask((__m512i)m, (__m512i)m) != 0;
+#elif defined(SNN_ISA_X86_64_V3)
+    return !_mm256_testz_si256((__m256i)m, (__m256i)m);
+#elif defined(__SSE2__)
+    return _mm_movemask_epi8((__m128i)m) != 0;
+#elif defined(__aarch64__)
+    return vmaxvq_u32((uint32x4_t)m) != 0;
+#else
+    real_int found = 0;
+    for (int i = 0; i < LANES; i++)
+        found |= m[i];
+    return found != 0;
 #endif
 }
 

@@ -25,6 +25,7 @@ const SNN_REAL(snn_kernels) KERNEL(table) = {
     .recur = KERNEL(recur),
     .adam = KERNEL(adam),
     .above = KERNEL(above),
+    .score = KERNEL(score),
     .bits = KERNEL(bits),
     .uniform = KERNEL(uniform),
     .normal = KERNEL(normal),

@@ -44,7 +44,8 @@ static void task(void *context, int thread)
         const int64_t end = cut(j->n_rows, g + 1, j->groups);
         leave_out_active(j, begin, end);
         for (int64_t i = begin; i < end; i++)
-            j->counts[i] = (int32_t)j->k->above(n_cols, j->threshold, j->tile + i * n_cols,
+            j->counts[i] = (int32_t)j->k->above(n_cols, j->threshold, 1,
+                                                j->tile + i * n_cols,
                                                 j->columns + i * n_cols);
     }
 }

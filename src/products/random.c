@@ -1,8 +1,8 @@
 /* Random numbers by address: nothing is stored between draws, so any element can be drawn
  * in any order, on any thread, again. The draws themselves are in kernels/random.c; here a
  * long one is cut among threads, in chunks that the cache holds. */
-#include "../kernels/kernels.h"
 #include "../threads.h"
+#include "virtual.h"
 
 /* Elements of a chunk: a whole number of blocks, whatever a block holds. */
 enum { CHUNK = 1 << 13 };
@@ -39,13 +39,8 @@ static void chunk(const job *j, int64_t row, int64_t begin, int64_t n)
     real *out = (real *)j->out + row * j->ldout + begin;
     if (j->law == UNIT)
         j->k->uniform(j->s, 1, 0, 1, first, elements, n, out);
-    else if (j->law == SNN_UNIFORM)
-        j->k->uniform(j->s, 2, -1, j->scale, first, elements, n, out);
-    else if (j->law == SNN_NORMAL)
-        j->k->normal(j->s, j->scale, first, elements, n, out);
     else
-        for (int64_t i = 0; i < n; i++)
-            out[i] = j->scale;
+        draw_law(j->k, j->s, j->law, j->scale, first, elements, n, out);
     if (j->absolute)
         for (int64_t i = 0; i < n; i++)
             out[i] = (real)__builtin_fabs((double)out[i]);
