@@ -13,7 +13,7 @@ from sparsenn.models import ACTIVATIONS
 from sparsenn.sparse import ALLOCATIONS
 from sparsenn.topology import DECAYS, METHODS, NEWBORNS, SET_DROPS
 
-LATER_STARTS = ("igq", "magnitude", "snip", "force", "grasp", "synflow")
+LATER_STARTS = ("magnitude", "snip", "force", "grasp", "synflow")
 
 
 @dataclass(frozen=True)

@@ -49,7 +49,7 @@ def mlp(
         Of the whole network, exactly: ``round(density * positions)`` connections. None
         makes every layer virtual, to be pruned by :mod:`sparsenn.pruning`; `init` and
         `keep_dense` are then that function's business.
-    init : {"erk", "er", "uniform"}
+    init : {"erk", "er", "uniform", "igq"}
         How layers share the connections (:func:`sparsenn.sparse.allocate`).
     keep_dense : sequence of int
         Layers that stay dense; negative numbers count from the last.
