@@ -30,6 +30,7 @@ from sparsenn.pruning.robustness import Robustness, layer_robustness
 from sparsenn.pruning.sensitivity import SPARSITIES, Sensitivity, sensitivity
 from sparsenn.pruning.simple import magnitude, random
 from sparsenn.pruning.snip import force, snip
+from sparsenn.pruning.synflow import synflow
 from sparsenn.pruning.wanda import wanda
 from sparsenn.pruning.weights import Weight
 
@@ -66,6 +67,7 @@ __all__ = [
     "sensitivity",
     "shuffle",
     "snip",
+    "synflow",
     "varying_inputs",
     "wanda",
 ]
