@@ -11,6 +11,7 @@ from typing import final
 
 import numpy as np
 
+from sparsenn.pruning.bits import count, pack, unpack
 from sparsenn.sparse import SparseParameter, VirtualWeight
 
 # Positions of a virtual weight that are drawn at a time.
@@ -93,11 +94,9 @@ class VirtualFlow:
         n_rows, n_cols = self.shape = weight.shape
         mask = weight.mask
         if mask is None:
-            n_words = -(-n_cols // 64)
-            line = np.packbits(np.arange(64 * n_words) < n_cols, bitorder="little")
-            mask = np.tile(line.view(np.uint64), (n_rows, 1))
+            mask = np.tile(pack(np.ones((1, n_cols), bool)), (n_rows, 1))
         self.weight = weight.masked(mask).magnitudes()
-        self._size = n_rows * n_cols if weight.mask is None else _count(mask)
+        self._size = n_rows * n_cols if weight.mask is None else count(mask)
 
     def __len__(self) -> int:
         """Positions that are still there."""
@@ -144,29 +143,20 @@ class VirtualFlow:
         for rows, tile in self._blocks():
             tile *= g[rows, None]
             tile *= x
-            bits = np.unpackbits(
-                self.mask[rows].view(np.uint8), axis=1, bitorder="little"
-            )
-            tile[bits[:, : self.shape[1]] == 0] = -1.0
+            tile[~unpack(self.mask[rows], self.shape[1])] = -1.0
             yield rows, tile
 
     def set_rows(self, rows: slice, alive: np.ndarray) -> None:
         """Says which positions of some rows are there, bool of shape (rows, n_in)."""
-        packed = np.packbits(alive, axis=1, bitorder="little")
-        octets = self.mask.view(np.uint8)[rows]
-        self._size += int(np.count_nonzero(alive)) - _count(self.mask[rows])
-        octets[:] = 0
-        octets[:, : packed.shape[1]] = packed
+        self._size += int(np.count_nonzero(alive)) - count(self.mask[rows])
+        self.mask[rows] = pack(alive)
 
     def stored(self) -> StoredFlow:
         """What is left, written out; places are ranks."""
         rows, cols, values = [], [], []
         n_cols = self.shape[1]
         for block, tile in self._blocks():
-            bits = np.unpackbits(
-                self.mask[block].view(np.uint8), axis=1, bitorder="little"
-            )
-            i, j = np.nonzero(bits[:, :n_cols])
+            i, j = np.nonzero(unpack(self.mask[block], n_cols))
             rows.append((i + block.start).astype(np.int32))
             cols.append(j.astype(np.int32))
             values.append(tile[i, j])
@@ -174,10 +164,3 @@ class VirtualFlow:
         r, c = np.concatenate([none, *rows]), np.concatenate([none, *cols])
         magnitudes = np.concatenate([np.zeros(0), *values])
         return StoredFlow(self.shape, r, c, magnitudes, r.astype(np.int64) * n_cols + c)
-
-
-def _count(mask: np.ndarray) -> int:
-    """Bits that are set."""
-    octets = mask.reshape(-1).view(np.uint8)
-    parts = (octets[i : i + _AT_ONCE] for i in range(0, len(octets), _AT_ONCE))
-    return sum(int(np.count_nonzero(np.unpackbits(part))) for part in parts)

@@ -15,7 +15,15 @@ from sparsenn.pruning.flow import StoredFlow, VirtualFlow
 from sparsenn.pruning.flow_choice import keep_share, keep_strongest
 from sparsenn.pruning.graph import effective
 from sparsenn.pruning.result import Result, result_of
-from sparsenn.pruning.weights import LayerName, Model, Weight, target, weights_of
+from sparsenn.pruning.values import Seed, Values, revaluer
+from sparsenn.pruning.weights import (
+    Kept,
+    LayerName,
+    Model,
+    Weight,
+    target,
+    weights_of,
+)
 
 Flow = StoredFlow | VirtualFlow
 # A virtual weight is written out when so few of its positions are left.
@@ -33,6 +41,8 @@ def synflow(
     input_shape: tuple[int, ...] | None = None,
     keep_dense: Iterable[LayerName] = (),
     invert: bool = False,
+    values: Values = "keep",
+    seed: Seed = None,
     optimizer: Optimizer | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Result:
@@ -65,6 +75,10 @@ def synflow(
         Layers that keep every connection that they have.
     invert : bool
         Keep the weakest instead (a control; use one round).
+    values : {"keep", "rescale", "redraw"}
+        Values of what stays, as of :func:`sparsenn.pruning.snip`; the paper keeps them.
+    seed : int, Generator or None
+        Of redrawn values.
     optimizer : Optimizer, optional
         Its state follows.
     progress : callable, optional
@@ -102,7 +116,8 @@ def synflow(
         raise ValueError(
             f"schedule must be 'exponential' or 'adaptive', got {schedule!r}"
         )
-    weights = weights_of(model, keep_dense)
+    weights = weights_of(model, keep_dense, virtual=True)
+    revalue = revaluer(weights, values, seed, optimizer)
     _check_chain(weights, input_shape)
     total = target(weights, density)
     flows = [_flow_of(weight) for weight in weights]
@@ -128,7 +143,11 @@ def synflow(
             progress(left, wanted)
         if done >= rounds and schedule == "exponential":
             break
-    _apply(weights, flows, optimizer)
+    prune(
+        weights, [_left(*pair) for pair in zip(weights, flows, strict=True)], optimizer
+    )
+    for weight in weights:
+        revalue(weight)
     reached = effective([w.param for w in weights])
     return result_of("synflow", weights, rounds=done, effective=reached.effective)
 
@@ -197,22 +216,15 @@ def _written_out(flow: Flow) -> Flow:
     return flow
 
 
-def _apply(
-    weights: Sequence[Weight], flows: Sequence[Flow], optimizer: Optimizer | None
-) -> None:
-    """Carries out what is left of each weight."""
-    stored, keeps = [], []
-    for weight, flow in zip(weights, flows, strict=True):
-        param = weight.param
-        if param.virtual is None:
-            assert isinstance(flow, StoredFlow)
-            keep = np.zeros(param.nnz, np.bool_)
-            keep[flow.places] = True
-            stored.append(weight)
-            keeps.append(param.pattern.from_canonical(keep))
-            continue
-        left = flow.stored() if isinstance(flow, VirtualFlow) else flow
-        indptr = np.zeros(param.shape[0] + 1, np.int64)
-        np.cumsum(np.bincount(left.rows, minlength=param.shape[0]), out=indptr[1:])
-        param.materialize(indptr, left.cols)
-    prune(stored, keeps, optimizer)
+def _left(weight: Weight, flow: Flow) -> Kept:
+    """What is left of a weight: a mask in storage order, of a virtual one CSR."""
+    param = weight.param
+    if param.virtual is None:
+        assert isinstance(flow, StoredFlow)
+        keep = np.zeros(param.nnz, np.bool_)
+        keep[flow.places] = True
+        return param.pattern.from_canonical(keep)
+    left = flow.stored() if isinstance(flow, VirtualFlow) else flow
+    indptr = np.zeros(param.shape[0] + 1, np.int64)
+    np.cumsum(np.bincount(left.rows, minlength=param.shape[0]), out=indptr[1:])
+    return indptr, left.cols
