@@ -7,7 +7,8 @@ from typing import TypeAlias
 
 import numpy as np
 
-from sparsenn.pruning.stream import Tiles, largest_streamed
+from sparsenn.ops import ArrayScores, largest_scores
+from sparsenn.pruning.stream import Tiles
 from sparsenn.pruning.weights import Kept, Weight
 from sparsenn.sparse import largest, largest_of_all
 
@@ -104,10 +105,27 @@ def keep_by_layer(
 
 
 def highest(weights: Sequence[Weight], scores: Sequence[Scores], k: int) -> list[Kept]:
-    """Marks the k highest scores of some weights together; scores of -inf last."""
+    """Marks the k highest scores of some weights together."""
     if any(isinstance(s, Tiles) for s in scores):
-        return largest_streamed([w.param for w in weights], scores, k)
+        return _highest_streamed(weights, scores, k)
     patterns = [w.param.pattern for w in weights]
     if len(weights) == 1:
         return [largest(patterns[0], np.asarray(scores[0]), k)]
     return list(largest_of_all(patterns, [np.asarray(s) for s in scores], k))
+
+
+def _highest_streamed(
+    weights: Sequence[Weight], scores: Sequence[Scores], k: int
+) -> list[Kept]:
+    """The same if some of the weights are virtual: one pass over all scores."""
+    sources = [
+        s.source()
+        if isinstance(s, Tiles)
+        else ArrayScores(w.param.pattern.to_canonical(s))
+        for w, s in zip(weights, scores, strict=True)
+    ]
+    found = largest_scores(sources, k)
+    return [
+        kept if isinstance(kept, tuple) else w.param.pattern.from_canonical(kept)
+        for w, kept in zip(weights, found, strict=True)
+    ]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Any, Literal
 
 import numpy as np
 
@@ -23,7 +23,7 @@ from sparsenn.pruning.choose import Scores
 from sparsenn.pruning.result import Result, result_of
 from sparsenn.pruning.rounds import Masks
 from sparsenn.pruning.shares import Scope, Shares
-from sparsenn.pruning.stream import Tile, Tiles
+from sparsenn.pruning.stream import Tiles
 from sparsenn.pruning.values import Seed, Values, revaluer
 from sparsenn.pruning.weights import LayerName, Weight, target, weights_of
 
@@ -141,15 +141,9 @@ def _flow(
     param = weight.param
     if isinstance(product, np.ndarray):
         return _signed(param.values.data * product, absolute, sign)
-    virtual = param.virtual
-    assert virtual is not None
-
-    def make() -> Iterator[Tile]:
-        for first, tile in product.tiles():
-            tile *= virtual.rows(first, len(tile))
-            yield first, _signed(tile, absolute, sign)
-
-    return Tiles(weight.name, param.dtype, make)
+    assert param.virtual is not None
+    kind: Literal["magnitude", "value"] = "magnitude" if absolute else "value"
+    return Tiles(weight.name, param.virtual, product, kind, sign)
 
 
 def _signed(flow: np.ndarray, absolute: bool, sign: int) -> np.ndarray:

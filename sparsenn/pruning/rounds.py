@@ -8,10 +8,10 @@ from typing import Any, final
 import numpy as np
 
 from sparsenn.ops import OuterSum
-from sparsenn.pruning.bits import count, pack, unpack
+from sparsenn.pruning.bits import count, pack
 from sparsenn.pruning.choose import Kept, Scores, check_finite, highest
 from sparsenn.pruning.shares import Shares
-from sparsenn.pruning.stream import Tile, Tiles
+from sparsenn.pruning.stream import Tiles
 from sparsenn.pruning.threshold import as_keys, kth_largest
 from sparsenn.pruning.weights import Weight
 
@@ -72,20 +72,9 @@ class Masks:
     def _tiles(self, weight: Weight, gradient: OuterSum, sign: int) -> Tiles:
         virtual = self._virtual[weight.number]
         assert virtual is not None
-        alive = None if self.revive else self._alive.get(weight.number)
-
-        def make() -> Iterator[Tile]:
-            for first, tile in gradient.tiles():
-                tile *= virtual.rows(first, len(tile))
-                np.abs(tile, out=tile)
-                if sign < 0:
-                    np.negative(tile, out=tile)
-                if alive is not None:
-                    dead = ~unpack(alive[first : first + len(tile)], tile.shape[1])
-                    tile[dead] = -np.inf
-                yield first, tile
-
-        return Tiles(weight.name, weight.param.dtype, make)
+        if not self.revive:
+            virtual = virtual.masked(self._alive.get(weight.number))
+        return Tiles(weight.name, virtual, gradient, "magnitude", sign)
 
     def choose(
         self, scores: Sequence[Scores], total: int, shares: Shares
@@ -128,7 +117,7 @@ class Masks:
         check_finite(self.weights[number], scores)
         if self.revive or number not in self._alive:
             return scores
-        return np.where(self._alive[number], scores, scores.dtype.type(-np.inf))
+        return np.where(self._alive[number], scores, np.finfo(scores.dtype).min)
 
     def _let_live(self, number: int, alive: np.ndarray) -> None:
         weight, virtual = self.weights[number], self._virtual[number]

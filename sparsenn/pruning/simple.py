@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from sparsenn.pruning.choose import Scores
 from sparsenn.pruning.result import Result, result_of
 from sparsenn.pruning.rounds import Masks
 from sparsenn.pruning.shares import Scope, Shares
-from sparsenn.pruning.stream import Tile, Tiles
+from sparsenn.pruning.stream import Tiles
 from sparsenn.pruning.values import Seed, Values, revaluer
 from sparsenn.pruning.weights import Kept, LayerName, Weight, target, weights_of
 from sparsenn.random import Purpose, Stream, as_seed
@@ -155,12 +155,4 @@ def _magnitudes(weight: Weight, sign: int) -> Scores:
     param = weight.param
     if param.virtual is None:
         return sign * np.abs(param.values.data)
-    drawn = param.virtual.magnitudes()
-    height = max((1 << 20) // max(param.shape[1], 1), 1)
-
-    def make() -> Iterator[Tile]:
-        for first in range(0, param.shape[0], height):
-            rows = drawn.rows(first, min(height, param.shape[0] - first))
-            yield first, rows if sign > 0 else -rows
-
-    return Tiles(weight.name, param.dtype, make)
+    return Tiles(weight.name, param.virtual, None, "magnitude", sign)
