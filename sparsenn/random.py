@@ -35,6 +35,7 @@ class Purpose(enum.IntEnum):
     NOISE = 11
     CONTROL = 16
     FORESIGHT = 17
+    START = 20
     TEST = 255
 
 

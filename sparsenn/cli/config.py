@@ -11,6 +11,7 @@ from typing import Any
 from sparsenn.cli import toml
 from sparsenn.cli.errors import UsageError
 from sparsenn.cli.options import BY_NAME, OPTIONS
+from sparsenn.cli.starts import STARTS, VALUES
 from sparsenn.topology import METHODS
 
 #: Settings that recipes know under another name.
@@ -28,6 +29,7 @@ _OF_METHODS = (
     "drop_fraction", "drop_decay", "drop_mode", "newborn", "update_every", "growth",
     "protect", "scope", "cs_mode", "cs_rounds", "cs_start", "cs_penalty",
 )  # fmt: skip
+_OF_STARTS = ("init_batches", "init_batch_size", "init_rounds")
 #: Methods whose density is not asked for.
 UNASKED = ("dense", "cs")
 
@@ -139,9 +141,26 @@ def setting_of(option: str) -> str:
     return _OF_RECIPES.get(option, option)
 
 
-def _recipe_options(method: str) -> tuple[str, ...]:
-    recipe = METHODS[method]
-    return () if recipe is None else recipe.options
+def _unread_by_start(config: Config) -> dict[str, str]:
+    """Options that the start does not read, and how to tell so."""
+    settings = config.settings
+    start = "" if config.starts_full else settings["init"]
+    names = [name for name in _OF_STARTS if name not in STARTS.get(start, ())]
+    unread = {n: BY_NAME[n].flag for n in names if settings[n] is not None}
+    if start not in STARTS:
+        for name, words in (("init_values", VALUES), ("init_control", ("invert",))):
+            if settings[name] in words:
+                unread[name] = f"{BY_NAME[name].flag} {settings[name]}"
+    return unread
+
+
+def _unread_by_method(config: Config) -> dict[str, str]:
+    """The same of the method."""
+    recipe = METHODS[config.settings["method"]]
+    options = () if recipe is None else recipe.options
+    read = {setting_of(name) for name in options}
+    names = [name for name in _OF_METHODS if name not in read]
+    return {n: BY_NAME[n].flag for n in names if config.settings[n] is not None}
 
 
 def make_config(
@@ -196,14 +215,15 @@ def make_config(
             )
         settings["init"] = BY_NAME["init"].default
     # A file may hold every setting, as config.toml does: only what was typed is meant.
-    read = {setting_of(name) for name in _recipe_options(settings["method"])}
-    unread = [BY_NAME[n].flag for n in _OF_METHODS if n in given and n not in read]
-    if unread:
-        method = settings["method"]
-        reason = "does not read " + ", ".join(unread)
-        if METHODS[method] is None:
-            reason = f"never changes a connection; {', '.join(unread)} is ignored"
-        warnings.append(f"method {method} {reason}")
+    # What nobody reads is as if it had not been given: equal runs have equal settings.
+    for who, names in (("start", _unread_by_start), ("method", _unread_by_method)):
+        unread = names(config)
+        told = [text for name, text in unread.items() if name in given]
+        for name in unread:
+            settings[name] = BY_NAME[name].default
+        if told:
+            what = settings["init"] if who == "start" else settings["method"]
+            warnings.append(f"{who} {what} does not read {', '.join(told)}")
     if settings["optimizer"] != "sgd" and "momentum" in given:
         warnings.append(f"{settings['optimizer']} has no --momentum; it is ignored")
     config.warning = "; ".join(warnings)

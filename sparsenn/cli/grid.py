@@ -77,7 +77,8 @@ class Grid:
         if settings["method"] not in UNASKED:
             parts.append(repr(settings["density"]))
         for name, listed in self.values.items():
-            if name not in _UNNAMED and len(listed) > 1:
+            read = settings[name] is not None  # else the method does without
+            if name not in _UNNAMED and len(listed) > 1 and read:
                 parts.append(f"{name.replace('_', '')}{settings[name]}")
         parts.append(f"seed{settings['seed']}")
         return "-".join(str(part) for part in parts)

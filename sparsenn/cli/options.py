@@ -9,11 +9,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from sparsenn.cli.errors import UsageError
+from sparsenn.cli.starts import STARTS, VALUES
 from sparsenn.models import ACTIVATIONS
 from sparsenn.sparse import ALLOCATIONS
 from sparsenn.topology import DECAYS, METHODS, NEWBORNS, SET_DROPS
-
-LATER_STARTS = ("magnitude", "snip", "force", "grasp", "synflow")
 
 
 @dataclass(frozen=True)
@@ -32,8 +31,8 @@ class Option:
         One line.
     low, high : float
         Bounds, included unless `above` or `below` say that they are not.
-    choices, later : tuple of str
-        Allowed words, and words that are known but not built yet.
+    choices : tuple of str
+        Allowed words.
     """
 
     name: str
@@ -45,7 +44,6 @@ class Option:
     above: bool = False
     below: bool = False
     choices: tuple[str, ...] = ()
-    later: tuple[str, ...] = ()
     metavar: str | None = None
 
     @property
@@ -101,10 +99,6 @@ class Option:
             self._check_bounds(value)
         if self.choices and value not in self.choices:
             allowed = ", ".join(self.choices)
-            if value in self.later:
-                raise UsageError(
-                    f"{self.flag} {value} is not available yet; available: {allowed}"
-                )
             raise UsageError(f"{self.flag} must be one of {allowed}; got {value!r}")
         return value
 
@@ -127,12 +121,25 @@ OPTIONS: tuple[Option, ...] = (
            " (default: two hidden layers of 300 and 100)"),
     Option("method", "text", "set", "how connections are chosen while training",
            choices=tuple(METHODS)),
-    Option("init", "text", "erk", "how layers share the connections at the start",
-           choices=ALLOCATIONS, later=LATER_STARTS),
+    Option("init", "text", "erk", "how layers share the connections at the start, or"
+           " what chooses them", choices=(*ALLOCATIONS, *STARTS)),
     Option("density", "float", None, "share of all weights that exist, over the whole"
            " network (default 0.1)", low=0, high=1, above=True),
     Option("keep_dense", "names", [], "layers that stay dense: first, last or their"
            " numbers from 0, separated by commas", metavar="LAYERS"),
+    Option("init_batches", "int", None, "batches that snip, force and grasp look at"
+           " (default 1)", low=1),
+    Option("init_batch_size", "int", None, "samples of each (default 128; grasp: 10 of"
+           " every class)", low=1),
+    Option("init_rounds", "int", None, "rounds of snip, force and synflow (default 1,"
+           " 60 and 100)", low=1, high=10_000),
+    Option("init_values", "text", None, "of connections that were scored: as scored,"
+           " these at the scale of what is left, or a new draw (default: that of the"
+           " method's paper); or, of any start, made isometric",
+           choices=(*VALUES, "isometry")),
+    Option("init_control", "text", "none", "what spoils the start: the lowest scores, a"
+           " shuffle within layers, or one among inputs that vary",
+           choices=("none", "invert", "shuffle", "shuffle-inputs")),
     Option("activation", "text", "relu", "of the hidden layers",
            choices=tuple(ACTIVATIONS)),
     Option("dropout", "float", 0.0, "share of hidden activations dropped", low=0,

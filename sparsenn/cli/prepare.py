@@ -13,6 +13,7 @@ import numpy as np
 from sparsenn.cli.config import Config, setting_of
 from sparsenn.cli.errors import UsageError
 from sparsenn.cli.output import one_line
+from sparsenn.cli.starts import STARTS, choose, settle
 
 
 @dataclass
@@ -27,6 +28,8 @@ class Prepared:
         As `fit` takes them.
     scaling : Scaling or None
         Of the input, where it is not to be fitted by the settings.
+    began : dict or None
+        What `starts.choose` told, if connections were chosen just now.
     """
 
     arch: str
@@ -36,6 +39,7 @@ class Prepared:
     schedule: Any
     topology: Any
     scaling: Any = None
+    began: dict[str, Any] | None = None
 
 
 def load_data(
@@ -81,8 +85,16 @@ def keep_dense(names: list[str], n_layers: int) -> list[int]:
     return sorted(set(numbers))
 
 
-def prepare(config: Config) -> Prepared:
+def prepare(config: Config, *, resuming: bool = False, quiet: bool = True) -> Prepared:
     """Loads the data and builds model, optimiser, schedule and topology.
+
+    Parameters
+    ----------
+    config : Config
+    resuming : bool
+        A checkpoint will replace values and connections: none are chosen.
+    quiet : bool
+        Say nothing on standard error.
 
     Raises
     ------
@@ -92,7 +104,7 @@ def prepare(config: Config) -> Prepared:
     loaded = load_data(config.data, config.settings)
     try:
         check(config, loaded)
-        return _build(config, loaded)
+        return _build(config, loaded, resuming, quiet)
     except (ValueError, TypeError) as error:
         raise UsageError(one_line(error)) from error
 
@@ -114,7 +126,7 @@ def check(config: Config, data: Any) -> None:
     allocate(shapes, config.start_density, keep_dense=dense)
 
 
-def _build(config: Config, data: Any) -> Prepared:
+def _build(config: Config, data: Any, resuming: bool, quiet: bool) -> Prepared:
     from sparsenn import models, topology
     from sparsenn.sparse import SparseParameter
     from sparsenn.train.feed import validation_size
@@ -128,12 +140,15 @@ def _build(config: Config, data: Any) -> Prepared:
     n_layers = len(models.parse_sizes(arch)) - 1
     dense = keep_dense(settings["keep_dense"], n_layers)
     recipe = topology.METHODS[settings["method"]]
+    # A resumed network gets its connections from the checkpoint; how many they are in
+    # all is what the parts of a method are made for.
+    chosen = settings["init"] in STARTS and not resuming
     model = models.build(
         arch,
         data.n_features,
         data.n_classes,
-        config.start_density,
-        init=settings["init"],
+        None if chosen else config.start_density,
+        init="erk" if settings["init"] in STARTS else settings["init"],
         keep_dense=dense,
         activation=settings["activation"],
         dropout=settings["dropout"],
@@ -142,6 +157,11 @@ def _build(config: Config, data: Any) -> Prepared:
         seed=settings["seed"],
         dtype=np.dtype(settings["dtype"]),
     )
+    began = None
+    if chosen:
+        began = choose(model, settings, data, config.start_density, dense, quiet=quiet)
+    if not resuming:
+        settle(model, settings, data, dense)
     optimizer = make_optimizer(settings, model)
     of_recipe = () if recipe is None else recipe.options
     weights = [p for p in model.parameters() if isinstance(p, SparseParameter)]
@@ -157,7 +177,7 @@ def _build(config: Config, data: Any) -> Prepared:
         **{name: settings.get(setting_of(name)) for name in of_recipe},
     )
     schedule = make_schedule(settings["schedule"], settings["lr"], total_steps)
-    return Prepared(arch, data, model, optimizer, schedule, updater)
+    return Prepared(arch, data, model, optimizer, schedule, updater, began=began)
 
 
 def _input_rms(data: Any, scale: Any) -> float:

@@ -84,11 +84,12 @@ def _sparsity(text: str) -> float:
 def run(args: argparse.Namespace) -> int:
     """Runs the command; returns the exit status."""
     config, directory, resuming = _plan(args)
-    prepared = prepare(config)
-    config.settings["arch"] = prepared.arch
     start = _checkpoint(directory) if resuming else None
+    prepared = prepare(config, resuming=start is not None, quiet=args.quiet)
+    config.settings["arch"] = prepared.arch
     if not args.quiet:
-        for warning in filter(None, (config.warning, _cut_off(prepared.model))):
+        told = (config.warning, _cut_off(prepared.model) if start is None else "")
+        for warning in filter(None, told):
             print(f"sparsenn train: warning: {warning}", file=sys.stderr)
     if resuming and directory.path.is_dir():
         directory.sweep()
@@ -123,15 +124,18 @@ def run(args: argparse.Namespace) -> int:
 
 def _cut_off(model: Any) -> str:
     """What to say of a network whose output cannot depend on its input, or ""."""
-    from sparsenn.train.cost import layer_table
+    from sparsenn.pruning import effective
 
-    empty = [layer["name"] for layer in layer_table(model) if layer["nnz"] == 0]
-    if not empty:
+    living = effective(model)
+    if not living.collapsed:
         return ""
-    return (
-        f"no connection in {', '.join(empty)}: the output does not depend on the "
-        "input; raise --density"
+    empty = [row["name"] for row in living.rows() if row["nnz"] == 0]
+    what = (
+        f"no connection in {', '.join(empty)}"
+        if empty
+        else ("no path leads from an input to an output")
     )
+    return f"{what}: the output does not depend on the input; raise --density"
 
 
 def _given(args: argparse.Namespace) -> dict[str, Any]:

@@ -60,8 +60,8 @@ def train_run(
 
     settings = config.settings
     began = time.perf_counter()
-    inputs = InputConnections()
-    callbacks: list[train.Callback] = [inputs, train.Boosting()]
+    inputs, starting = InputConnections(), Began(prepared.began)
+    callbacks: list[train.Callback] = [inputs, starting, train.Boosting()]
     best = None
     if settings["val_fraction"]:
         best = train.EarlyStopping("val_accuracy", patience=None, restore_best=True)
@@ -106,12 +106,28 @@ def train_run(
                 prepared.data.shape,
             )
         result = _result(prepared, config, directory, history, best)
+        if starting.told is not None:
+            result["start_seconds"] = starting.told["seconds"]
+            result["start_rounds"] = starting.told["rounds"]
         if explored is not None:
             result["exploration"] = explored.rate
         result["seconds"] = time.perf_counter() - began
         _write(result, config, directory)
     files = [directory.model.name, *(path.name for path in drawn)]
     return {**result, "out": str(directory.path), "files": files}
+
+
+class Began(Callback):
+    """Remembers how the connections of the start were chosen, also when resumed."""
+
+    def __init__(self, told: dict[str, Any] | None) -> None:
+        self.told = told
+
+    def state(self) -> dict[str, Any]:
+        return self.told or {}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        self.told = state or None
 
 
 class First(Callback):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterable, Sequence
+from pathlib import PurePath
 from typing import Any
 
 from sparsenn.report.groups import Group, varying
@@ -33,7 +34,9 @@ def rows(found: Sequence[Group]) -> list[dict[str, Any]]:
     shown = varying(found)
     result = []
     for group in found:
-        row: dict[str, Any] = {name: group.settings.get(name) for name in shown}
+        row: dict[str, Any] = {
+            name: _named(name, group.settings.get(name)) for name in shown
+        }
         row["seeds"] = group.seeds
         row["collapsed"] = sum(bool(run.result.get("collapsed")) for run in group.runs)
         for name in MEASURED:
@@ -49,7 +52,7 @@ def run_rows(runs: Iterable[Run]) -> list[dict[str, Any]]:
     """A flat row a run: all settings, then the numbers of its result."""
     result = []
     for run in runs:
-        row = dict(run.settings)
+        row = {name: _named(name, value) for name, value in run.settings.items()}
         for name in MEASURED:
             if name in run.result:
                 key = "density_reached" if name == "density" else name
@@ -113,8 +116,13 @@ def markdown(found: Sequence[Group]) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
 
 
+def _named(name: str, value: Any) -> Any:
+    """A setting's value; data by the name of its file, not by where it lay."""
+    return PurePath(value).name if name == "data" and value else value
+
+
 def _setting(group: Group, name: str) -> str:
-    value = group.settings.get(name)
+    value = _named(name, group.settings.get(name))
     if name == "init" and group.full:
         return "full"
     if isinstance(value, list):

@@ -60,7 +60,7 @@ TABLE = [
     (("train", SMALL, "--dropout", 1), "--dropout must be at least 0 and below 1"),
     (("train", SMALL, "--drop-fraction", 1), "--drop-fraction must be"),
     (("train", SMALL, "--method", "magic"), "must be one of dense, static, set"),
-    (("train", SMALL, "--init", "snip"), "--init snip is not available yet"),
+    (("train", SMALL, "--init", "snap"), "--init must be one of uniform, er, erk"),
     (("train", SMALL, "--optimizer", "lbfgs"), "must be one of sgd, adam, adamw"),
     (("train", SMALL, "--activation", "bent"), "activation must be one of"),
     (("train", SMALL, "--threads", 0), "--threads must be at least 1"),

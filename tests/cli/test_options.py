@@ -31,14 +31,15 @@ def test_every_option_is_read(
 
     prepare = train.prepare
 
-    def recording(config: Any) -> Any:
+    def recording(config: Any, **more: Any) -> Any:
         config.settings = Recorded(config.settings, nothing=1)
-        return prepare(config)
+        return prepare(config, **more)
 
     monkeypatch.setattr(train, "prepare", recording)
     words = ("train", small, "--arch", "6-20-3", "--epochs", 2, "--batch-size", 16)
     for method in ("set", "snfs", "cs", "gmp"):  # together they read all there is
-        assert cli(*words, "--method", method, "--out", method).status == 0
+        more = ("--method", method, "--init", "snip", "--out", method)
+        assert cli(*words, *more).status == 0
     missed = {option.name for option in OPTIONS} - read
     assert not missed, f"nothing reads {sorted(missed)}"
     assert "nothing" not in read  # such as by writing all of them to config.toml

@@ -57,6 +57,19 @@ def test_any_option_may_be_listed() -> None:
     assert cells[0].name == "set-erk-0.1-lr0.1-epochs2-seed0"
 
 
+def test_what_nobody_reads_makes_no_cell() -> None:
+    values = {
+        "method": ["static", "set"],
+        "init": ["er", "snip"],
+        "drop_fraction": [0.1, 0.3],
+        "init_values": ["keep", "redraw"],
+    }
+    names = [cell.name for cell in Grid("digits", values, [0]).cells()]
+    assert len(names) == 1 + 2 + 2 + 4
+    assert "static-er-0.1-seed0" in names
+    assert "set-snip-0.1-dropfraction0.3-initvalueskeep-seed0" in names
+
+
 def test_seeds() -> None:
     assert parse_seeds("3") == [0, 1, 2] and parse_seeds("2", 5) == [5, 6]
     assert parse_seeds("4,2,4") == [4, 2] and check_seeds([9]) == [9]

@@ -113,6 +113,7 @@ def test_tables(make: Make) -> None:
     assert row["seeds"] == "0 1" and float(row["accuracy"]) == pytest.approx(0.85)
     first, second = csv.DictReader(io.StringIO(report.csv_text(report.run_rows(runs))))
     assert (first["seed"], second["seed"], second["collapsed"]) == ("0", "1", "True")
+    assert first["data"] == "small.npz"  # wherever it lay
 
 
 def test_a_result_without_accuracy(make: Make) -> None:
