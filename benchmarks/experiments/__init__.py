@@ -1,0 +1,1 @@
+"""What sparse training reaches: accuracy, not speed."""
