@@ -193,6 +193,7 @@ def _prune(
         )
     if args.method == "random":
         common["seed"] = getattr(args, "seed", 0)
+        common["values"] = "keep"  # as they were trained
     return getattr(pruning, args.method)(model, density, **common)
 
 

@@ -25,7 +25,7 @@ def trained(cli: Cli, small: Path) -> str:
     return "run"
 
 
-@pytest.mark.parametrize("method", ["lamp", "wanda"])
+@pytest.mark.parametrize("method", ["magnitude", "lamp", "wanda", "random"])
 def test_density_is_met(cli: Cli, trained: str, tmp_path: Path, method: str) -> None:
     words = ("--method", method, "--density", 0.3, "--out", "p.safetensors")
     result = cli("prune", trained, *words, "--json").json
