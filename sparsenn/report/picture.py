@@ -123,7 +123,7 @@ def _limits(part: Sequence[Group]) -> tuple[float, float]:
     room = max(max(means) - min(means), 1.0)
     low = max(min(mean - half for mean, half in values), min(means) - 0.7 * room)
     high = min(max(mean + half for mean, half in values), max(means) + 0.7 * room)
-    return low - 0.05 * room, min(high, 100.0) + 0.05 * room
+    return max(low, 0.0) - 0.05 * room, min(high, 100.0) + 0.05 * room
 
 
 def _list(ax: Any, part: Sequence[Group], styles: dict[str, dict[str, Any]]) -> None:
