@@ -253,17 +253,21 @@ class TopologyUpdater:
                 "in place of loss.backward()"
             )
         keeps = self.drop(layers, fraction)
-        kept, capacities = [], []
-        for i, layer in enumerate(layers):
-            n_rows, n_cols = layer.pattern.shape
-            room = n_rows * n_cols - layer.pattern.nnz
-            left = int(np.count_nonzero(keeps[i]))
-            if not self.grow.regrow and layer.pattern.nnz - left > room:
+        rooms = [
+            layer.pattern.shape[0] * layer.pattern.shape[1] - layer.pattern.nnz
+            for layer in layers
+        ]
+        kept = [int(np.count_nonzero(keep)) for keep in keeps]
+        tight = self.allocate is same or total - sum(kept) > sum(rooms)
+        for i, (layer, room) in enumerate(zip(layers, rooms, strict=True)):
+            if tight and not self.grow.regrow and layer.pattern.nnz - kept[i] > room:
                 # Nearly full, and what was dropped may not return: drop fewer.
                 keeps[i] = drop_at_most(layer, keeps[i], room)
-                left = layer.pattern.nnz - room
-            kept.append(left)
-            capacities.append(n_rows * n_cols - left if self.grow.regrow else room)
+                kept[i] = layer.pattern.nnz - room
+        capacities = [
+            layer.pattern.nnz + room - k if self.grow.regrow else room
+            for layer, room, k in zip(layers, rooms, kept, strict=True)
+        ]
         counts = self.allocate(layers, kept, total - sum(kept), capacities)
         if sum(counts) + sum(kept) != total:
             raise RuntimeError(f"growing {counts} after keeping {kept} is not {total}")

@@ -230,6 +230,17 @@ def test_dsr_does_not_regrow_what_it_just_dropped(
         assert not np.isin(born, change.old.ranks()).any()
 
 
+def test_a_full_layer_gives_connections_to_the_others() -> None:
+    """What it drops may not return to it at once, so the other layer gets it all."""
+    full, free = nn.Linear(5, 4, 1.0, seed=0), nn.Linear(30, 20, 0.1, seed=1)
+    values = np.arange(1, 21, dtype=np.float32)
+    full.weight.set(full.weight.pattern, values)
+    free.weight.set(free.weight.pattern, np.full(60, 50, np.float32))
+    topo = topology.DSR([full.weight, free.weight], target=5, threshold_start=6.0)
+    topo.update(0.0)
+    assert (full.weight.nnz, free.weight.nnz) == (15, 65)
+
+
 @given(layers=networks(), fraction=st.sampled_from([0.1, 0.3, 0.5]))
 @pytest.mark.parametrize("growth", ["gradient", "random"])
 @pytest.mark.parametrize("drop", ["magnitude", "momentum"])
