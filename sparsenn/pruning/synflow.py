@@ -94,6 +94,8 @@ def synflow(
     ValueError
         If the weights do not form a chain, a value is not finite, or an argument is out
         of range.
+    TypeError
+        If the model's ``chain()`` cannot say how its weights are connected.
 
     Notes
     -----
@@ -118,7 +120,7 @@ def synflow(
         )
     weights = weights_of(model, keep_dense, virtual=True)
     revalue = revaluer(weights, values, seed, optimizer)
-    _check_chain(weights, input_shape)
+    _check_chain(model, weights, input_shape)
     total = target(weights, density)
     flows = [_flow_of(weight) for weight in weights]
     open_ = [i for i, weight in enumerate(weights) if not weight.exempt]
@@ -153,8 +155,16 @@ def synflow(
 
 
 def _check_chain(
-    weights: Sequence[Weight], input_shape: tuple[int, ...] | None
+    model: Model, weights: Sequence[Weight], input_shape: tuple[int, ...] | None
 ) -> None:
+    if hasattr(model, "chain"):  # raises if the model does not know
+        chain = [id(param) for param in model.chain()]
+        if chain != [id(w.param) for w in weights]:
+            raise ValueError(
+                f"chain() of {type(model).__name__} lists {len(chain)} weights, the "
+                f"model has {len(weights)} ({', '.join(w.name for w in weights)}); "
+                "synflow needs all of them, each once, in the order of parameters()"
+            )
     for a, b in pairwise(weights):
         if b.param.shape[1] != a.param.shape[0]:
             raise ValueError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import textwrap
@@ -55,3 +56,74 @@ def test_nothing_dense_is_made() -> None:
         timeout=120,
     )
     assert result.returncode == 0, result.stderr
+
+
+BEFORE_TRAINING = {
+    "random": "pruning.random(model, density, seed=0)",
+    "magnitude": "pruning.magnitude(model, density)",
+    "snip": "pruning.snip(model, loss, [(x, y)], density, seed=0)",
+    "snip in rounds": "pruning.snip(model, loss, [(x, y)], density, rounds=2, seed=0)",
+    "force": "pruning.force(model, loss, [(x, y)], density, rounds=2)",
+    "grasp": "pruning.grasp(model, loss, [(x, y)] * 2, density)",
+    "synflow": "pruning.synflow(model, density, rounds=2)",
+}
+
+
+def before_training(method: str, n: int, megabytes: str, seconds: float) -> None:
+    """Prunes n-n-10 by a method, trains it, and grows it by SET and by RigL."""
+    code = f"""
+        import resource
+        import numpy as np
+        import sparsenn as snn
+        from sparsenn import models, nn, optim, pruning, topology
+
+        def virtual():
+            with open("/proc/self/statm") as file:
+                return int(file.read().split()[0]) * resource.getpagesize()
+
+        snn.set_num_threads(2)
+        loss = nn.functional.cross_entropy
+        small = models.mlp([64, 64, 10], None, seed=0)  # starts threads
+        pruning.snip(small, loss, [(np.ones((2, 64)), np.array([0, 1]))], 0.5)
+        limit = {megabytes}
+        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+        n, density = {n}, 0.0005
+        rng = np.random.default_rng(0)
+        x = rng.standard_normal((8, n)).astype(np.float32)
+        y = rng.integers(0, 10, 8)
+        model = models.mlp([n, n, 10], None, seed=0)
+        result = {BEFORE_TRAINING[method]}
+        total = round(density * (n * n + 10 * n))
+        assert result.after == total
+        optimizer = optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
+        for method in topology.SET, topology.RigL:
+            topo = method(model.parameters(), optimizer, drop_fraction=0.3, every=2)
+            for _ in range(3):
+                topo.backward(loss(model(x), y))
+                topo.step() or optimizer.step()
+                optimizer.zero_grad()
+            assert topo.updates == 1
+            assert sum(w.nnz for w in model.chain()) == total
+    """
+    result = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)],
+        capture_output=True,
+        text=True,
+        timeout=seconds,
+    )
+    assert result.returncode == 0, result.stderr
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs RLIMIT_AS")
+@pytest.mark.parametrize("method", list(BEFORE_TRAINING))
+def test_before_training(method: str) -> None:
+    # Dense: 268 MB. One bit a position: 8 MB; what is kept: 34,000 connections.
+    before_training(method, 8192, "virtual() + 140 * 10**6", 240)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(7200)
+@pytest.mark.skipif("SPARSENN_SLOW" not in os.environ, reason="SPARSENN_SLOW=1 runs it")
+@pytest.mark.parametrize("method", ["snip", "grasp", "synflow"])
+def test_seventeen_gigabytes_under_three(method: str) -> None:
+    before_training(method, 65536, "3 * 10**9", 7000)

@@ -335,3 +335,24 @@ def test_refuses_values_that_are_not_finite_and_weights_that_do_not_meet() -> No
     apart = nn.Sequential(nn.Linear(4, 3, seed=0), nn.Linear(4, 2, seed=0))
     with pytest.raises(ValueError, match="follows a chain of weights"):
         pruning.synflow(apart, 0.5)
+
+
+class Shortcut(nn.Module):
+    """What enters the second layer is not what leaves the first alone."""
+
+    def __init__(self) -> None:
+        self.one = nn.Linear(5, 5, seed=0)
+        self.two = nn.Linear(5, 5, seed=0, number=1)
+
+    def forward(self, x: Any) -> Any:
+        return self.two(self.one(x) + x)
+
+
+def test_refuses_networks_that_are_no_chain() -> None:
+    model = Shortcut()
+    with pytest.raises(TypeError, match="how its 2 sparse weights are connected"):
+        pruning.synflow(model, 0.5)
+    model.chain = lambda: [model.two.weight]  # type: ignore[method-assign]
+    with pytest.raises(ValueError, match="lists 1 weights, the model has 2"):
+        pruning.synflow(model, 0.5)
+    assert model.one.weight.pattern.is_full

@@ -104,27 +104,3 @@ def grasp(weights, biases, x, labels, k, temperature=200.0, absolute=False) -> A
     products = hessian_gradient(weights, biases, x, labels, temperature)
     flow = [w * h for w, h in zip(weights, products, strict=True)]
     return keep_highest([np.abs(f) for f in flow] if absolute else flow, k)
-
-
-def synflow_scores(weights: Arrays) -> Arrays:
-    """dR/dw * w of R = 1^T prod |W| 1."""
-    magnitudes = [np.abs(w) for w in weights]
-    forward_sums = [np.ones(weights[0].shape[1])]
-    for w in magnitudes:
-        forward_sums.append(w @ forward_sums[-1])
-    backward_sum = np.ones(weights[-1].shape[0])
-    scores: Arrays = []
-    for number in reversed(range(len(weights))):
-        w = magnitudes[number]
-        scores.insert(0, backward_sum[:, None] * w * forward_sums[number][None, :])
-        backward_sum = backward_sum @ w
-    return scores
-
-
-def synflow(weights: Arrays, k: int, rounds: int = 100) -> Arrays:
-    """SynFlow with the exponential schedule."""
-    masks = [np.ones(w.shape, bool) for w in weights]
-    for step in schedule(sum(w.size for w in weights), k, rounds):
-        scores = synflow_scores([w * m for w, m in zip(weights, masks, strict=True)])
-        masks = keep_highest(scores, step, masks)
-    return masks
