@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from pruning.nets import cross_entropy, linears, net
+from scipy import sparse
 
 from sparsenn import nn, optim
 from sparsenn.pruning import force, grasp, lamp, magnitude, random, snip
@@ -166,3 +167,20 @@ def test_an_error_leaves_the_network_virtual():
         after = [layer.weight.virtual for layer in linears(case.model)]
         assert after == before
         assert all(layer.weight.factors is None for layer in linears(case.model))
+
+
+@pytest.mark.parametrize("density", [1.0, 0.6, None])
+@pytest.mark.parametrize("method", [snip, force, grasp])
+def test_sparse_batches_give_what_dense_ones_do(method, density):
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((7, 30)) * (rng.random((7, 30)) < 0.3)
+    labels = rng.integers(0, 3, 7)
+    chosen = []
+    for given_x in (x, sparse.csr_array(x)):
+        case = net([30, 20, 3], density=density, sparse_input=True)
+        batches = [(given_x[:4], labels[:4]), (given_x[4:], labels[4:])]
+        method(case.model, cross_entropy, batches, 0.2, values="keep")
+        chosen.append([layer.weight for layer in linears(case.model)])
+    for ours, theirs in zip(*chosen, strict=True):
+        assert ours.pattern.same_positions(theirs.pattern)
+        np.testing.assert_array_equal(ours.to_scipy().data, theirs.to_scipy().data)
