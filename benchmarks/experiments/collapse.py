@@ -48,7 +48,7 @@ def trial(data: str, method: str, density: float, seed: int, epochs: int) -> Any
 def main() -> None:
     """Runs every trial, then writes table and figure."""
     given = study.options(__doc__ or "")
-    data, seeds, epochs = ("digits", 1, 2) if given.quick else ("mnist", SEEDS, 20)
+    data, seeds, epochs = ("digits", 1, 2) if given.quick else ("mnist", SEEDS, 10)
     densities = DENSITIES[::3] if given.quick else DENSITIES
     cells = [
         {"data": data, "method": m, "density": d, "seed": s, "epochs": epochs}
@@ -56,7 +56,7 @@ def main() -> None:
         for m in METHODS
         for s in range(seeds)
     ]
-    rows = study.run_all(trial, cells, given.jobs)
+    rows = study.run_all("collapse", given, trial, cells)
     lines, curves = [], {}
     for method in METHODS:
         points = []

@@ -32,19 +32,37 @@ def options(text: str) -> argparse.Namespace:
         default=len(os.sched_getaffinity(0)),
         help="processes, of one thread each; results do not depend on it",
     )
+    parser.add_argument(
+        "--resume", action="store_true", help="keep the trials that DIR already holds"
+    )
     parser.add_argument("--out", type=Path, default=RESULTS, metavar="DIR")
     return parser.parse_args()
 
 
 def run_all(
-    trial: Callable[..., dict[str, Any]], cells: Sequence[Mapping[str, Any]], jobs: int
+    name: str,
+    given: argparse.Namespace,
+    trial: Callable[..., dict[str, Any]],
+    cells: Sequence[Mapping[str, Any]],
 ) -> list[dict[str, Any]]:
-    """One row a cell, in their order; progress on standard output."""
+    """One row a cell, in their order; progress on standard output.
+
+    With ``--resume`` what NAME.json holds is not run again.
+    """
     rows = []
+    file = given.out / f"{name}.json"
+    held = json.loads(file.read_text())["rows"] if given.resume else []
+    known = {_key(row, cells[0]): row for row in held}
     context = get_context("spawn")
-    with ProcessPoolExecutor(jobs, context, initializer=_one_thread) as pool:
-        futures = [pool.submit(trial, **cell) for cell in cells]
+    with ProcessPoolExecutor(given.jobs, context, initializer=_one_thread) as pool:
+        futures = [
+            None if _key(cell, cell) in known else pool.submit(trial, **cell)
+            for cell in cells
+        ]
         for number, (cell, future) in enumerate(zip(cells, futures, strict=True), 1):
+            if future is None:
+                rows.append(known[_key(cell, cell)])
+                continue
             rows.append({**cell, **future.result()})
             said = ", ".join(str(value) for value in cell.values())
             print(
@@ -52,6 +70,11 @@ def run_all(
                 flush=True,
             )
     return rows
+
+
+def _key(row: Mapping[str, Any], cell: Mapping[str, Any]) -> tuple[Any, ...]:
+    """What tells a row from others: its values of a cell's settings."""
+    return tuple(row[name] for name in cell)
 
 
 def _one_thread() -> None:
