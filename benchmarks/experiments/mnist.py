@@ -105,8 +105,8 @@ of the last epoch.
 
 ## SNIP before training
 
-{long} epochs of its paper's recipe, and {cosine} epochs of the other methods' recipe with
-1,000 samples to score.
+{long} epochs of its paper's recipe, and {cosine} epochs of the other methods' recipe
+with 1,000 samples to score.
 
 {study.table(("density", "the paper's recipe", "cosine"), snip)}
 

@@ -79,11 +79,7 @@ def _check(leaves: list[Module]) -> None:
             raise RuntimeError("the model is frozen; call unfreeze() before compact()")
     for linear in linears:
         weight = linear.weight
-        if getattr(weight, "virtual", None) is not None:
-            raise RuntimeError(
-                f"weight {weight.name!r} is virtual (density=None); prune the model "
-                "before compact()"
-            )
+        weight.check_stored("made smaller")
         weight.check_ungated("made smaller")
 
 

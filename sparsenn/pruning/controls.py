@@ -80,9 +80,12 @@ def shuffle(
     for weight in weights:  # whatever is wrong is found before anything changes
         if weight.exempt:
             continue
-        if values == "redraw":
-            _initializer(weight)
-        elif values == "initial" and not weight.param.knows_origin:
+        if values == "redraw" and weight.param.initializer is None:
+            raise RuntimeError(
+                f"weight {weight.name!r} has no initializer to draw from; shuffle with "
+                "values='permute'"
+            )
+        if values == "initial" and not weight.param.knows_origin:
             raise RuntimeError(
                 f"weight {weight.name!r} does not know what its first values were "
                 "drawn from; shuffle with values='permute' or 'redraw'"
@@ -180,21 +183,7 @@ def varying_inputs(x: Any) -> np.ndarray:
 
 def fresh_values(weight: Weight, seed: int) -> np.ndarray:
     """New values of the present connections, scaled as the initial ones were."""
-    param, stream = weight.param, _stream(seed, weight, _VALUES)
-    initializer = _initializer(weight)
-    if param.origin is not None and param.origin.full and not param.pattern.is_full:
-        full = SparsePattern.full(param.shape)
-        return initializer(full, stream, param.dtype, param.pattern.ranks())
-    return initializer(param.pattern, stream, param.dtype, None)
-
-
-def _initializer(weight: Weight) -> Any:
-    if weight.param.initializer is None:
-        raise RuntimeError(
-            f"weight {weight.name!r} has no initializer to draw from; assign one of "
-            "nn.init to its attribute `initializer`"
-        )
-    return weight.param.initializer
+    return weight.param.draw(_stream(seed, weight, _VALUES))
 
 
 def _stream(seed: int, weight: Weight, step: int) -> Stream:

@@ -277,11 +277,7 @@ def _chain(model: Any) -> list[SparseParameter]:
     for param in params:
         if not isinstance(param, SparseParameter):
             raise TypeError(f"a chain is of SparseParameters, got {param!r:.60}")
-        if getattr(param, "virtual", None) is not None:
-            raise ValueError(
-                f"weight {param.name!r} is virtual and has no connections yet; prune "
-                "the model first"
-            )
+        param.check_stored("followed by its connections")
     if not params:
         raise ValueError("the model has no sparse weight")
     for first, second in pairwise(params):

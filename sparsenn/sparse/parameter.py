@@ -277,14 +277,39 @@ class SparseParameter:
                 "from (it was read from a file, or built from values); give the values "
                 "themselves"
             )
-        stream, dtype, pattern = self.origin.stream, self.dtype, self.pattern
-        if self.origin.full and not pattern.is_full:
-            if hasattr(self.initializer, "law"):
-                full = VirtualWeight(pattern.shape, self.initializer, stream, dtype)
-                return full.at_ranks(pattern.ranks())
-            everywhere = SparsePattern.full(pattern.shape)
-            return self.initializer(everywhere, stream, dtype, pattern.ranks())
-        return self.initializer(pattern, stream, dtype, None)
+        return self.draw(self.origin.stream)
+
+    def draw(self, stream: Stream) -> np.ndarray:
+        """Values for the present connections from the initializer.
+
+        Parameters
+        ----------
+        stream : Stream
+
+        Returns
+        -------
+        ndarray, shape (nnz,)
+            In storage order. Scaled as the first ones were: for every position if the
+            weight started with all of them, else by the connections that there are.
+
+        Raises
+        ------
+        RuntimeError
+            If the weight has no initializer.
+        """
+        if self.initializer is None:
+            raise RuntimeError(
+                f"weight {self.name!r} has no initializer to draw from; assign one of "
+                "nn.init to its attribute `initializer`"
+            )
+        dtype, pattern = self.dtype, self.pattern
+        if self.origin is None or not self.origin.full or pattern.is_full:
+            return self.initializer(pattern, stream, dtype, None)
+        if hasattr(self.initializer, "law"):
+            full = VirtualWeight(pattern.shape, self.initializer, stream, dtype)
+            return full.at_ranks(pattern.ranks())
+        everywhere = SparsePattern.full(pattern.shape)
+        return self.initializer(everywhere, stream, dtype, pattern.ranks())
 
     def replace(self, change: TopologyChange, values: np.ndarray | None = None) -> None:
         """Moves to the new pattern of a change.

@@ -1,4 +1,4 @@
-"""Pruning and its controls on layers that could never be dense."""
+"""Pruning and its controls on layers that could never be dense, or are not yet."""
 
 from __future__ import annotations
 
@@ -6,8 +6,13 @@ import os
 import subprocess
 import sys
 import textwrap
+from typing import Any
 
+import numpy as np
 import pytest
+
+from sparsenn import nn, pruning, topology
+from sparsenn.sparse import SparsePattern
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs RLIMIT_AS")
@@ -127,3 +132,49 @@ def test_before_training(method: str) -> None:
 @pytest.mark.parametrize("method", ["snip", "grasp", "synflow"])
 def test_seventeen_gigabytes_under_three(method: str) -> None:
     before_training(method, 65536, "3 * 10**9", 7000)
+
+
+def virtual_model() -> nn.Sequential:
+    return nn.Sequential(
+        nn.Linear(30, 20, density=None, seed=0),
+        nn.ReLU(),
+        nn.Linear(20, 5, density=None, seed=0, number=1),
+    )
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        pruning.effective,
+        pruning.drop_ineffective,
+        pruning.shuffle,
+        pruning.reinitialize,
+        pruning.isometry,
+        nn.Sequential.compact,
+        lambda m: pruning.lamp(m, 0.5),
+        lambda m: pruning.wanda(m, [np.ones((2, 30), np.float32)], 0.5),
+        lambda m: pruning.n_m(m, 2, 4),
+        lambda m: pruning.iterative_magnitude(m, lambda m, i: None, 0.5),
+        lambda m: pruning.reset(m, 0),
+        lambda m: pruning.sensitivity(m, lambda m: 0.0, (0.5,)),
+        lambda m: topology.Exploration(m.parameters()),
+    ],
+)
+def test_a_virtual_model_has_to_be_pruned_first(function: Any) -> None:
+    with pytest.raises(RuntimeError, match=r"weight '.*weight' is virtual"):
+        function(virtual_model())
+
+
+def test_a_wide_virtual_layer_remembers_what_it_was() -> None:
+    model = nn.Sequential(nn.Linear(65536, 65536, density=None, seed=0))
+    weight = model.chain()[0]
+    pattern = SparsePattern.random(weight.shape, 1000, seed=0)
+    weight.materialize(*pattern.csr())
+    first = weight.to_scipy()
+    pruning.reinitialize(model, 0)
+    assert not np.isin(weight.values.data, first.data).any()
+    assert 0.8 < weight.values.data.std() / first.data.std() < 1.2
+    pruning.reset(model, 0)
+    assert (weight.to_scipy() != first).nnz == 0
+    pruning.shuffle(model, 0)
+    assert 0.8 < weight.values.data.std() / first.data.std() < 1.2
