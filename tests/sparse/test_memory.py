@@ -44,11 +44,7 @@ def test_a_million_by_a_million():
     run_within(
         40,
         """
-        import time
-
-        start = time.perf_counter()
         pattern = SparsePattern.random((10**6, 10**6), 10**6, seed=0)
-        assert time.perf_counter() - start < 1, "a random pattern took too long"
         assert pattern.nnz == 10**6
         assert pattern.nbytes < 10 * 10**6
         """,
