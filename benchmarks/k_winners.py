@@ -112,7 +112,7 @@ class Problem:
 
         def all_back() -> None:
             x = wrap(next(turn)[1])
-            sparse.linear_backward(values, dy, x, (True, True), self.pattern)
+            sparse.linear_backward(values, dy, x, (True, True), self.pattern, None)
 
         return {
             "events": events,

@@ -75,12 +75,12 @@ static void task(void *context, int thread)
 
 int SNN_REAL(snn_score_above)(const SNN_REAL(snn_virtual) *w, int kind, int64_t row,
                               int64_t column, int64_t n_rows, int64_t n_cols,
-                              real threshold, real *tile, int32_t *columns,
+                              real threshold, real *scores, int32_t *columns,
                               int32_t *counts, int64_t *total, int *finite)
 {
     job j = {.k = SNN_REAL(snn_active)(), .w = w, .kind = kind, .row = row,
              .column = column, .n_rows = n_rows, .n_cols = n_cols,
-             .threshold = threshold, .tile = tile, .columns = columns, .counts = counts};
+             .threshold = threshold, .tile = scores, .columns = columns, .counts = counts};
     if (!j.k)
         return SNN_BAD_ARGUMENT;
     const double weight = w ? DRAW_WEIGHT : ENTRY_WEIGHT;
@@ -89,7 +89,7 @@ int SNN_REAL(snn_score_above)(const SNN_REAL(snn_virtual) *w, int kind, int64_t 
     snn_parallel(threads, task, &j);
     *total = 0;
     for (int64_t i = 0; i < n_rows; i++) {
-        memmove(tile + *total, tile + i * n_cols, (size_t)counts[i] * sizeof *tile);
+        memmove(scores + *total, scores + i * n_cols, (size_t)counts[i] * sizeof *scores);
         memmove(columns + *total, columns + i * n_cols,
                 (size_t)counts[i] * sizeof *columns);
         *total += counts[i];
