@@ -26,6 +26,8 @@ sanitizers="-Doptimization=1 -Dbuildtype=custom -Ddebug=true -Db_sanitize=addres
 
 for compiler in gcc clang clang-14; do
     command -v "$compiler" >/dev/null || continue
+    # the versioned name only where it is the only one
+    if [ "$compiler" = clang-14 ] && command -v clang >/dev/null; then continue; fi
     CC=$compiler check "$compiler"
 done
 # the leak check cannot run under a debugger or in some containers; libgomp keeps its pool
