@@ -161,6 +161,38 @@ cdef extern from "sparsenn.h" nogil:
         int64_t n_rows, int64_t n_cols, double threshold, double *tile,
         int32_t *columns, int32_t *counts, int64_t *total, int *finite)
 
+    ctypedef struct snn_flow_pass "snn_flow":
+        const double *old_g
+        const double *old_x
+        double threshold
+        int64_t last_rank
+        const double *g
+        const double *x
+        double *y
+        double *z
+        int search
+        double low
+        double high
+        int64_t capacity
+        double *scores
+        int64_t *ranks
+        int32_t *zeros
+        int64_t above
+        int64_t zero
+        int64_t found
+        int64_t live
+
+    int snn_flow_f32(const snn_virtual_f32 *w, snn_flow_pass *f)
+    int snn_flow_f64(const snn_virtual_f64 *w, snn_flow_pass *f)
+    int snn_flow_listed_f32(
+        int64_t n_rows, int64_t n_cols, const int64_t *start, int32_t *live,
+        int32_t *columns, float *values, snn_flow_pass *f)
+    int snn_flow_listed_f64(
+        int64_t n_rows, int64_t n_cols, const int64_t *start, int32_t *live,
+        int32_t *columns, double *values, snn_flow_pass *f)
+    void snn_mask_columns(
+        int64_t n_rows, int64_t words, const uint64_t *mask, int32_t *columns)
+
     # structure
     int SNN_VALID
     int SNN_INDPTR_START

@@ -294,6 +294,29 @@ def random_scaled(
     first: int = ...,
     absolute: bool = ...,
 ) -> Real: ...
+def flow(
+    weight: Any,
+    death: tuple[Any, Any, float, int] | None = ...,
+    x: Real | None = ...,
+    g: Real | None = ...,
+    y: Real | None = ...,
+    z: Real | None = ...,
+    search: tuple[float, float, Any, Any, Any] | None = ...,
+) -> tuple[int, int, int, int]: ...
+def flow_listed(
+    n_cols: int,
+    start: NDArray[np.int64],
+    live: Index,
+    columns: Index,
+    values: Real,
+    death: tuple[Any, Any, float, int] | None = ...,
+    x: Real | None = ...,
+    g: Real | None = ...,
+    y: Real | None = ...,
+    z: Real | None = ...,
+    search: tuple[float, float, Any, Any, Any] | None = ...,
+) -> tuple[int, int, int, int]: ...
+def mask_columns(mask: NDArray[np.uint64], count: int) -> Index: ...
 def score_above(
     tile: Real,
     threshold: float,

@@ -1,166 +1,312 @@
-"""The flow of SynFlow: what enters and leaves every neuron of a chain of ``|W|``.
+"""SynFlow's rounds on a chain of layers, exact, in one or two passes over each.
 
-Sums run over a neuron's connections one after the other in float64, whether these are
-stored or drawn again, so that both give the same scores to the last bit.
+With magnitudes |W| that live, x of layer l the flow that arrives when ones are put in,
+and g the flow that leaves each of its outputs in the end, the score of a connection is
+``g_i |w_ij| x_j``, and the k of highest score in the network live on. Who dies is only
+noted; it happens in the next pass. A round therefore is
+
+* from the last layer to the second, deaths and ``|W|^T g``;
+* in the first layer deaths, ``|W| x`` and the search, all at once;
+* from the second to the last ``|W| x`` and the search.
+
+The search brackets the k-th highest score by a sample, counts what is above the bracket
+and collects what is inside, so that the selection is exact.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import final
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any, final
 
 import numpy as np
 
-from sparsenn.pruning.bits import count, pack, unpack
-from sparsenn.sparse import SparseParameter, VirtualWeight
+from sparsenn.random import Purpose, Stream
+from sparsenn.sparse.living import Death, LivingWeight, Search
 
-# Positions of a virtual weight that are drawn at a time.
-_AT_ONCE = 1 << 18
+__all__ = ["Flow"]
+
+# Positions that are sampled, of all layers and at least of one.
+_SAMPLE = 1 << 21
+_LEAST = 1 << 12
+# So few connections are collected without a bracket.
+_FEW = 1 << 18
+_ALL = np.iinfo(np.int64).max
+_DEVIATIONS = 5.0
 
 
 @final
-class StoredFlow:
-    """The connections of one weight that are still there, in canonical order.
+class _Layer:
+    """A layer, what flows into and out of it, and a sample of its connections."""
+
+    def __init__(self, weight: LivingWeight, number: int, share: float) -> None:
+        self.weight = weight
+        self.death: Death | None = None
+        n_rows, n_cols = weight.shape
+        self.x: np.ndarray | None = None
+        self.exponent = 0  # of x: the flow itself is x times a power of two
+        self.g = np.ones(n_rows)
+        self.g_exponent = 0
+        n = min(max(int(_SAMPLE * share), _LEAST), weight.size)
+        self.size = weight.size / max(
+            n, 1
+        )  # positions that one of the sample stands for
+        ranks = np.arange(n)
+        if n < weight.size:
+            stream = Stream(0, Purpose.PROBE, layer=number)
+            drawn = stream.uniform(n, np.float64) * weight.size
+            ranks = np.sort(drawn.astype(np.int64))
+        alive, self.magnitudes = weight.sample(ranks)
+        rows, columns = np.divmod(ranks[alive], max(n_cols, 1))
+        self.rows, self.columns = rows.astype(np.int32), columns.astype(np.int32)
+
+    def scaled(self, reference: int) -> np.ndarray:
+        """g for scores that compare with those of other layers."""
+        return np.ldexp(self.g, self.g_exponent + self.exponent - reference)
+
+    def sampled(self, g: np.ndarray) -> np.ndarray:
+        """Scores of the sample."""
+        score = g[self.rows] * self.magnitudes
+        return score if self.x is None else score * self.x[self.columns]
+
+    def condemn(self, death: Death) -> None:
+        """Notes who dies, and forgets those of the sample."""
+        self.death = death
+        score = self.sampled(death.g)
+        ranks = self.rows.astype(np.int64) * self.weight.shape[1] + self.columns
+        stays = (score == death.threshold) & (ranks <= death.last_rank)
+        stays |= score > death.threshold
+        self.rows, self.columns = self.rows[stays], self.columns[stays]
+        self.magnitudes = self.magnitudes[stays]
+
+
+@final
+class Flow:
+    """Connections of a chain of layers that die by their share in what flows.
 
     Parameters
     ----------
-    shape : tuple of int
-        (n_out, n_in).
-    rows, cols : ndarray of int32, shape (n,)
-    magnitudes : ndarray of float64, shape (n,)
-    places : ndarray of int64, shape (n,)
-        Numbers by which the caller knows them: canonical indices, or ranks.
+    weights : sequence of LivingWeight
+        From the input to the output, each with as many columns as the one before it has
+        rows. They are used up.
+    inputs : ndarray, shape (n_in,), optional
+        What is put in, not negative; ones by default.
+
+    Attributes
+    ----------
+    live : int
+        Connections that live, of all layers.
+    sums : ndarray of float64, shape (layers,)
+        Sum of the scores of each layer in the last round, before deaths, in units of
+        its own: all are equal up to rounding (conservation of flow).
+    passes : int
+        Passes over layers so far.
+
+    References
+    ----------
+    Tanaka et al., "Pruning neural networks without any data by iteratively conserving
+    synaptic flow", arXiv:2006.05467.
     """
 
     def __init__(
-        self,
-        shape: tuple[int, int],
-        rows: np.ndarray,
-        cols: np.ndarray,
-        magnitudes: np.ndarray,
-        places: np.ndarray,
+        self, weights: Sequence[LivingWeight], inputs: np.ndarray | None = None
     ) -> None:
-        self.shape = shape
-        self.rows, self.cols = rows, cols
-        self.magnitudes = magnitudes
-        self.places = places
+        if not weights:
+            raise ValueError("a flow needs at least one layer")
+        for before, after in pairwise(weights):
+            if before.shape[0] != after.shape[1]:
+                raise ValueError(
+                    f"a layer of shape {before.shape} cannot come before one of shape "
+                    f"{after.shape}"
+                )
+        total = max(sum(w.size for w in weights), 1)
+        self._layers = [_Layer(w, i, w.size / total) for i, w in enumerate(weights)]
+        self.live = sum(w.live for w in weights)
+        self.sums = np.zeros(len(weights))
+        self.passes = 0
+        self._guess(inputs)
 
-    @classmethod
-    def of(cls, param: SparseParameter) -> StoredFlow:
-        """All connections of a parameter; places are canonical indices."""
-        pattern = param.pattern
-        indptr, cols = pattern.csr()
-        rows = np.repeat(np.arange(pattern.shape[0], dtype=np.int32), np.diff(indptr))
-        values = pattern.to_canonical(param.values.data)
-        magnitudes = np.abs(values).astype(np.float64)
-        return cls(pattern.shape, rows, cols, magnitudes, np.arange(pattern.nnz))
+    def keep(self, k: int) -> None:
+        """Lets the k connections of highest score live on.
 
-    def __len__(self) -> int:
-        """Connections that are still there."""
-        return len(self.rows)
+        Of equal scores the lower (layer, row, column) counts as the higher.
 
-    def forward(self, x: np.ndarray) -> np.ndarray:
-        """``|W| x``, shape (n_out,)."""
-        terms = self.magnitudes * x[self.cols]
-        return np.bincount(self.rows, terms, self.shape[0])
+        Parameters
+        ----------
+        k : int
+            At most `live`.
 
-    def backward(self, g: np.ndarray) -> np.ndarray:
-        """``|W|^T g``, shape (n_in,)."""
-        terms = self.magnitudes * g[self.rows]
-        return np.bincount(self.cols, terms, self.shape[1])
+        Raises
+        ------
+        ValueError
+            If k is out of range.
+        OverflowError
+            If what flows is not finite.
+        """
+        if not 0 <= k <= self.live:
+            raise ValueError(f"k must be in [0, {self.live}], the living; got {k}")
+        self._backward()
+        layers, reference = self._layers, self._layers[0].g_exponent
+        searches: list[Search] = []
+        for number, layer in enumerate(layers):
+            search = self._search(number, k, reference, 1.0)
+            g = layer.scaled(reference)
+            y = np.empty(layer.weight.shape[0])
+            self._pass(layer, number == 0, x=layer.x, g=g, y=y, search=search)
+            self.sums[number] = (g * y).sum()
+            if number + 1 < len(layers):
+                layers[number + 1].x, e = _normal(y)
+                layers[number + 1].exponent = layer.exponent + e
+            searches.append(search)
+        widened = 1.0
+        while (chosen := self._select(searches, k, reference)) is None:
+            searches = []
+            for number, layer in enumerate(layers):
+                search = self._search(number, k, reference, widened)
+                g = layer.scaled(reference)
+                self._pass(layer, False, x=layer.x, g=g, search=search)
+                searches.append(search)
+            widened *= 8
+        threshold, last = chosen
+        for layer, rank in zip(layers, last, strict=True):
+            g = layer.scaled(reference)
+            layer.condemn(Death(g, layer.x, threshold, rank))
+        self.live = k
 
-    def scores(self, g: np.ndarray, x: np.ndarray) -> np.ndarray:
-        """``g_i |w_ij| x_j`` of every connection, shape (n,)."""
-        return self.magnitudes * g[self.rows] * x[self.cols]
+    def finish(self) -> list[tuple[np.ndarray, np.ndarray]]:
+        """The living of each layer as canonical CSR (indptr, indices)."""
+        for layer in self._layers:
+            if layer.death is not None:
+                self._pass(layer, True)
+        return [layer.weight.csr() for layer in self._layers]
 
-    def keep(self, chosen: np.ndarray) -> None:
-        """Forgets the connections that are not marked."""
-        self.rows, self.cols = self.rows[chosen], self.cols[chosen]
-        self.magnitudes = self.magnitudes[chosen]
-        self.places = self.places[chosen]
+    def _pass(self, layer: _Layer, deaths: bool, **options: Any) -> None:
+        layer.weight.flow(death=layer.death if deaths else None, **options)
+        if deaths:
+            layer.death = None
+        self.passes += 1
+
+    def _guess(self, inputs: np.ndarray | None) -> None:
+        """What flows forward if weights were equal: good enough for a first bracket."""
+        if inputs is not None:
+            inputs = np.asarray(inputs, np.float64)
+            n_in = self._layers[0].weight.shape[1]
+            if inputs.shape != (n_in,) or not (inputs >= 0).all():
+                raise ValueError(f"inputs must be {n_in} numbers that are not negative")
+            if not (inputs == 1).all():
+                self._layers[0].x = np.ascontiguousarray(inputs)
+        total = 1.0
+        for layer, after in pairwise(self._layers):
+            n_rows, n_cols = layer.weight.shape
+            arriving = n_cols if layer.x is None else layer.x.sum()
+            mean = layer.magnitudes.mean() if len(layer.magnitudes) else 0.0
+            total = arriving * mean
+            after.x, e = _normal(np.full(n_rows, total))
+            after.exponent = layer.exponent + e
+
+    def _backward(self) -> None:
+        """g of every layer, from the last to the first; what was to die there dies."""
+        for before, layer in zip(
+            self._layers[-2::-1], self._layers[:0:-1], strict=True
+        ):
+            z = np.empty(layer.weight.shape[1])
+            self._pass(layer, True, g=layer.g, z=z)
+            before.g, e = _normal(z)
+            before.g_exponent = layer.g_exponent + e
+
+    def _search(self, number: int, k: int, reference: int, widened: float) -> Search:
+        """Where the k-th highest score of all layers may be."""
+        here = self._layers[number].weight
+        live = min(here.live, self.live) + 1
+        if self.live <= _FEW:
+            return Search(0.0, np.inf, live)
+        layers = self._layers
+        scores = [layer.sampled(layer.scaled(reference)) for layer in layers]
+        units = np.array([layer.size for layer in layers])
+        units *= self.live / sum(len(s) * u for s, u in zip(scores, units, strict=True))
+        joined = np.concatenate(scores)
+        order = np.argsort(joined)[::-1]
+        passed = np.cumsum(np.repeat(units, [len(s) for s in scores])[order])
+        unit = units.max()
+        spread = _DEVIATIONS * np.sqrt(unit * k * (1 - k / self.live)) + 4 * unit
+        spread *= widened
+        first, last = np.searchsorted(passed, [k - spread, k + spread])
+        high = joined[order[first]] if first > 0 else np.inf
+        low = joined[order[last]] if last < len(order) else 0.0
+        mine = scores[number]
+        inside = np.count_nonzero((mine >= low) & (mine <= high) & (mine != 0))
+        expected = (inside + 6 * np.sqrt(inside) + 16) * units[number]
+        return Search(low, high, int(min(live, 1.5 * expected + _LEAST)))
+
+    def _select(
+        self, searches: list[Search], k: int, reference: int
+    ) -> tuple[float, list[int]] | None:
+        """The k-th highest score and, of each layer, the last rank that lives with it.
+
+        None if it is in no bracket.
+        """
+        positive = sum(
+            layer.weight.live - s.zero
+            for layer, s in zip(self._layers, searches, strict=True)
+        )
+        if k >= positive:
+            return 0.0, self._last_zeros(searches, k - positive, reference)
+        if any(s.found > s.capacity for s in searches):
+            return None
+        low, high = max(s.low for s in searches), min(s.high for s in searches)
+        inside = [(s.scores >= low) & (s.scores <= high) for s in searches]
+        above = sum(s.above + np.count_nonzero(s.scores > high) for s in searches)
+        scores = np.concatenate(
+            [s.scores[i] for s, i in zip(searches, inside, strict=True)]
+        )
+        wanted = int(k - above)
+        if wanted == 0:
+            return float(high), [-1] * len(searches)
+        if not 0 < wanted <= len(scores):
+            return None
+        threshold = float(
+            np.partition(scores, len(scores) - wanted)[len(scores) - wanted]
+        )
+        equal = wanted - int(np.count_nonzero(scores > threshold))
+        last = []
+        for s in searches:
+            ranks = s.ranks[s.scores == threshold]
+            if equal >= len(ranks):
+                last.append(_ALL)
+            else:
+                last.append(int(np.sort(ranks)[equal - 1]) if equal else -1)
+            equal -= min(equal, len(ranks))
+        return threshold, last
+
+    def _last_zeros(
+        self, searches: list[Search], wanted: int, reference: int
+    ) -> list[int]:
+        """Of each layer the last rank that lives of those whose score is 0."""
+        last = []
+        for layer, search in zip(self._layers, searches, strict=True):
+            if wanted >= search.zero:
+                last.append(_ALL)
+                wanted -= search.zero
+                continue
+            n_cols = layer.weight.shape[1]
+            passed = np.cumsum(search.zeros, dtype=np.int64)
+            row = int(np.searchsorted(passed, wanted, side="right"))
+            wanted -= int(passed[row - 1]) if row else 0
+            rank = row * n_cols - 1
+            if wanted:
+                columns, sizes = layer.weight.row(row)
+                x = 1.0 if layer.x is None else layer.x[columns]
+                none = columns[(layer.scaled(reference)[row] * sizes) * x == 0]
+                rank = row * n_cols + int(none[wanted - 1])
+            last.append(rank)
+            wanted = 0
+        return last
 
 
-@final
-class VirtualFlow:
-    """A virtual weight with one bit for every position that is still there.
-
-    Parameters
-    ----------
-    weight : VirtualWeight
-        Without a mask, or with one that is then changed in place.
-    """
-
-    def __init__(self, weight: VirtualWeight) -> None:
-        n_rows, n_cols = self.shape = weight.shape
-        mask = weight.mask
-        if mask is None:
-            mask = np.tile(pack(np.ones((1, n_cols), bool)), (n_rows, 1))
-        self.weight = weight.masked(mask).magnitudes()
-        self._size = n_rows * n_cols if weight.mask is None else count(mask)
-
-    def __len__(self) -> int:
-        """Positions that are still there."""
-        return self._size
-
-    @property
-    def mask(self) -> np.ndarray:
-        """Bit ``j % 64`` of word ``j // 64`` of row i: whether (i, j) is there."""
-        mask = self.weight.mask
-        assert mask is not None
-        return mask
-
-    def _blocks(self) -> Iterator[tuple[slice, np.ndarray]]:
-        """Some rows at a time: which, and their magnitudes in float64."""
-        n_rows, n_cols = self.shape
-        height = max(_AT_ONCE // max(n_cols, 1), 1)
-        for first in range(0, n_rows, height):
-            count = min(height, n_rows - first)
-            tile = self.weight.rows(first, count)
-            yield slice(first, first + count), tile.astype(np.float64)
-
-    def forward(self, x: np.ndarray) -> np.ndarray:
-        """``|W| x``, shape (n_out,)."""
-        out = np.zeros(self.shape[0])
-        if self.shape[1]:
-            for rows, tile in self._blocks():
-                tile *= x
-                out[rows] = np.cumsum(tile, axis=1, out=tile)[:, -1]  # one by one
-        return out
-
-    def backward(self, g: np.ndarray) -> np.ndarray:
-        """``|W|^T g``, shape (n_in,)."""
-        out = np.zeros(self.shape[1])
-        for rows, tile in self._blocks():
-            tile *= g[rows, None]
-            tile[0] += out
-            out = np.cumsum(tile, axis=0, out=tile)[-1].copy()
-        return out
-
-    def blocks(
-        self, g: np.ndarray, x: np.ndarray
-    ) -> Iterator[tuple[slice, np.ndarray]]:
-        """Some rows at a time: which, and ``g_i |w_ij| x_j``, -1 where nothing is."""
-        for rows, tile in self._blocks():
-            tile *= g[rows, None]
-            tile *= x
-            tile[~unpack(self.mask[rows], self.shape[1])] = -1.0
-            yield rows, tile
-
-    def set_rows(self, rows: slice, alive: np.ndarray) -> None:
-        """Says which positions of some rows are there, bool of shape (rows, n_in)."""
-        self._size += int(np.count_nonzero(alive)) - count(self.mask[rows])
-        self.mask[rows] = pack(alive)
-
-    def stored(self) -> StoredFlow:
-        """What is left, written out; places are ranks."""
-        rows, cols, values = [], [], []
-        n_cols = self.shape[1]
-        for block, tile in self._blocks():
-            i, j = np.nonzero(unpack(self.mask[block], n_cols))
-            rows.append((i + block.start).astype(np.int32))
-            cols.append(j.astype(np.int32))
-            values.append(tile[i, j])
-        none = np.zeros(0, np.int32)
-        r, c = np.concatenate([none, *rows]), np.concatenate([none, *cols])
-        magnitudes = np.concatenate([np.zeros(0), *values])
-        return StoredFlow(self.shape, r, c, magnitudes, r.astype(np.int64) * n_cols + c)
+def _normal(flow: np.ndarray) -> tuple[np.ndarray, int]:
+    """A vector as one whose largest entry is in [1/2, 1), and the power of two."""
+    largest = flow.max(initial=0.0)
+    if not np.isfinite(flow).all():
+        raise OverflowError("what flows is not finite; are the weights?")
+    exponent = int(np.frexp(largest)[1])
+    return np.ldexp(flow, -exponent), exponent

@@ -177,6 +177,32 @@ SNN_DECLARE_RANDOM(double, f64)
 /* What a score is made of: a value, its magnitude, or its negative. */
 enum snn_score { SNN_VALUE = 0, SNN_MAGNITUDE = 1, SNN_NEGATIVE = 2 };
 
+/* What flows through the magnitudes of a weight, and how much of it through each of the
+ * connections that live: the score (g[i] |w|) x[j], in double. A pass first ends some
+ * lives, then adds up, then searches; what is NULL is left out, but a NULL old_x or x is
+ * all ones. */
+typedef struct snn_flow {
+    /* Those die whose score of old_g, old_x is below the threshold, or equal to it if
+     * their rank i n_cols + j is above last_rank. */
+    const double *old_g, *old_x;
+    double threshold;
+    int64_t last_rank;
+    /* y[i] = sum_j |w| x[j]; z[j] = sum_i g[i] |w|; sums in an order fixed by who lives */
+    const double *g, *x;
+    double *y, *z;
+    /* Of the scores of g, x: how many are above high, how many are 0, in all and in each
+     * row; those in low .. high that are not, with their ranks, in no order, as many as
+     * there is room for: found may be more. */
+    int search;
+    double low, high;
+    int64_t capacity;
+    double *scores;
+    int64_t *ranks;
+    int32_t *zeros; /* n_rows, or NULL */
+    int64_t above, zero, found;
+    int64_t live; /* connections */
+} snn_flow;
+
 #define SNN_DECLARE_VIRTUAL(real, suffix)                                                  \
     /* A full matrix of weights, none of them stored: position (i, j) is element           \
      * i n_cols + j of the stream, scaled as in snn_random_scaled. It is there if bit j    \
@@ -196,10 +222,21 @@ enum snn_score { SNN_VALUE = 0, SNN_MAGNITUDE = 1, SNN_NEGATIVE = 2 };
     int snn_score_above_##suffix(const snn_virtual_##suffix *w, int kind, int64_t row,     \
                                  int64_t column, int64_t n_rows, int64_t n_cols,           \
                                  real threshold, real *tile, int32_t *columns,             \
-                                 int32_t *counts, int64_t *total, int *finite);
+                                 int32_t *counts, int64_t *total, int *finite);            \
+    /* A pass over a virtual weight, whose mask says who lives. */                         \
+    int snn_flow_##suffix(const snn_virtual_##suffix *w, snn_flow *f);                     \
+    /* The same for connections that are listed: those of row i are columns and values     \
+     * start[i] .. + live[i]; the living move together. */                                 \
+    int snn_flow_listed_##suffix(int64_t n_rows, int64_t n_cols, const int64_t *start,     \
+                                 int32_t *live, int32_t *columns, real *values,            \
+                                 snn_flow *f);
 
 SNN_DECLARE_VIRTUAL(float, f32)
 SNN_DECLARE_VIRTUAL(double, f64)
+
+/* columns = those of the set bits, row after row. */
+void snn_mask_columns(int64_t n_rows, int64_t words, const uint64_t *mask,
+                      int32_t *columns);
 
 /* ------------------------------------------------------------------ structure */
 /* Scalar work on patterns, O(nnz) in time and memory. CSR here is canonical: columns

@@ -48,6 +48,21 @@ typedef struct SNN_REAL(snn_entries) {
     const real *values;
 } SNN_REAL(snn_entries);
 
+/* One row in a pass of snn_flow, and what a kernel found in some of its connections. */
+enum { SNN_FLOW_BATCH = 1024 };
+
+typedef struct SNN_REAL(snn_flow_row) {
+    double old_g, g;
+    int64_t rank; /* of column 0 */
+    double *z;    /* where this row adds to, or NULL */
+    double y;     /* sum so far */
+    int64_t above, zero;
+    int64_t n_dead, n_found;
+    int32_t dead[SNN_FLOW_BATCH]; /* columns */
+    double scores[SNN_FLOW_BATCH];
+    int64_t ranks[SNN_FLOW_BATCH];
+} SNN_REAL(snn_flow_row);
+
 typedef struct SNN_REAL(snn_kernels) {
     int lanes;           /* reals in a vector */
     int max_vectors;     /* vectors in the widest panel */
@@ -129,6 +144,10 @@ typedef struct SNN_REAL(snn_kernels) {
                     const int64_t *elements, int64_t n, real *out);
     void (*normal)(const snn_stream *s, real scale, int64_t first, const int64_t *elements,
                    int64_t n, real *out);
+    /* A pass over n <= SNN_FLOW_BATCH connections of a row; those that live on move
+     * together, and their number is returned. The same bits in every table. */
+    int64_t (*flow)(const snn_flow *f, SNN_REAL(snn_flow_row) *r, int64_t n,
+                    int32_t *columns, real *w);
 } SNN_REAL(snn_kernels);
 
 /* The table in use; NULL if SPARSENN_ISA names a set that is not available. */

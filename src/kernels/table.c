@@ -29,4 +29,5 @@ const SNN_REAL(snn_kernels) KERNEL(table) = {
     .bits = KERNEL(bits),
     .uniform = KERNEL(uniform),
     .normal = KERNEL(normal),
+    .flow = KERNEL(flow),
 };
