@@ -177,6 +177,7 @@ cdef extern from "sparsenn.h" nogil:
         double *scores
         int64_t *ranks
         int32_t *zeros
+        double *below
         int64_t above
         int64_t zero
         int64_t found

@@ -156,8 +156,10 @@ cdef snn_flow_pass _flow_pass(
     f.scores = NULL
     f.ranks = NULL
     f.zeros = NULL
+    f.below = NULL
     if search is not None:
-        f.low, f.high, scores, ranks, zeros = search
+        f.low, f.high, scores, ranks, zeros, below = search
+        f.below = _doubles(below, "below", n_rows)
         f.scores = _doubles(scores, "scores", scores.size)
         f.capacity = scores.size
         if (
@@ -193,9 +195,10 @@ def flow(weight, death=None, x=None, g=None, y=None, z=None, search=None):
     y, z : ndarray of float64, shape (n_rows,) and (n_cols,), optional
         Written: ``|W| x`` and ``|W|^T g``.
     search : tuple, optional
-        ``(low, high, scores, ranks, zeros)``: counts the scores above high, and those
-        of 0 in every row (written to zeros, int32); writes to the vectors scores and
-        ranks those in low .. high that are not 0, in no order, while they have room.
+        ``(low, high, scores, ranks, zeros, below)``: counts the scores above high, and
+        those of 0 in every row (written to zeros, int32); writes to the vectors scores
+        and ranks those in low .. high that are not 0, in no order, while they have
+        room; and to below, unless it is None, the sum in each row of those below low.
 
     Returns
     -------

@@ -301,7 +301,7 @@ def flow(
     g: Real | None = ...,
     y: Real | None = ...,
     z: Real | None = ...,
-    search: tuple[float, float, Any, Any, Any] | None = ...,
+    search: tuple[float, float, Any, Any, Any, Any] | None = ...,
 ) -> tuple[int, int, int, int]: ...
 def flow_listed(
     n_cols: int,
@@ -314,7 +314,7 @@ def flow_listed(
     g: Real | None = ...,
     y: Real | None = ...,
     z: Real | None = ...,
-    search: tuple[float, float, Any, Any, Any] | None = ...,
+    search: tuple[float, float, Any, Any, Any, Any] | None = ...,
 ) -> tuple[int, int, int, int]: ...
 def mask_columns(mask: NDArray[np.uint64], count: int) -> Index: ...
 def score_above(

@@ -192,13 +192,14 @@ typedef struct snn_flow {
     double *y, *z;
     /* Of the scores of g, x: how many are above high, how many are 0, in all and in each
      * row; those in low .. high that are not, with their ranks, in no order, as many as
-     * there is room for: found may be more. */
+     * there is room for: found may be more; the sum of those below low in each row. */
     int search;
     double low, high;
     int64_t capacity;
     double *scores;
     int64_t *ranks;
     int32_t *zeros; /* n_rows, or NULL */
+    double *below;  /* n_rows, or NULL */
     int64_t above, zero, found;
     int64_t live; /* connections */
 } snn_flow;

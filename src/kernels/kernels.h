@@ -48,17 +48,18 @@ typedef struct SNN_REAL(snn_entries) {
     const real *values;
 } SNN_REAL(snn_entries);
 
-/* One row in a pass of snn_flow, and what a kernel found in some of its connections. */
-enum { SNN_FLOW_BATCH = 1024 };
+/* One row in a pass of snn_flow, and what a kernel found in some of its connections. All
+ * batches of a row but the last are a multiple of SNN_FLOW_LANES. */
+enum { SNN_FLOW_BATCH = 1024, SNN_FLOW_LANES = 8 };
 
 typedef struct SNN_REAL(snn_flow_row) {
     double old_g, g;
     int64_t rank; /* of column 0 */
     double *z;    /* where this row adds to, or NULL */
-    double y;     /* sum so far */
+    double y[SNN_FLOW_LANES], below[SNN_FLOW_LANES]; /* sums so far */
     int64_t above, zero;
     int64_t n_dead, n_found;
-    int32_t dead[SNN_FLOW_BATCH]; /* columns */
+    int32_t dead[SNN_FLOW_BATCH]; /* numbers in the batch */
     double scores[SNN_FLOW_BATCH];
     int64_t ranks[SNN_FLOW_BATCH];
 } SNN_REAL(snn_flow_row);
@@ -144,10 +145,10 @@ typedef struct SNN_REAL(snn_kernels) {
                     const int64_t *elements, int64_t n, real *out);
     void (*normal)(const snn_stream *s, real scale, int64_t first, const int64_t *elements,
                    int64_t n, real *out);
-    /* A pass over n <= SNN_FLOW_BATCH connections of a row; those that live on move
-     * together, and their number is returned. The same bits in every table. */
+    /* A pass over n <= SNN_FLOW_BATCH connections of a row; returns how many live on. The
+     * weights of the others become 0. The same bits in every table. */
     int64_t (*flow)(const snn_flow *f, SNN_REAL(snn_flow_row) *r, int64_t n,
-                    int32_t *columns, real *w);
+                    const int32_t *columns, real *w);
 } SNN_REAL(snn_kernels);
 
 /* The table in use; NULL if SPARSENN_ISA names a set that is not available. */

@@ -57,7 +57,7 @@ void KERNEL(bits)(const snn_stream *s, int64_t first, const int64_t *elements, i
 void KERNEL(uniform)(const snn_stream *s, real span, real low, real scale, int64_t first,
                      const int64_t *elements, int64_t n, real *restrict out);
 int64_t KERNEL(flow)(const snn_flow *f, SNN_REAL(snn_flow_row) *r, int64_t n,
-                     int32_t *restrict columns, real *restrict w);
+                     const int32_t *columns, real *restrict w);
 void KERNEL(normal)(const snn_stream *s, real scale, int64_t first,
                     const int64_t *elements, int64_t n, real *restrict out);
 

@@ -26,6 +26,7 @@ typedef struct job {
     snn_flow *f;
     double *partials;
     int64_t groups, taken;
+    uint8_t places[256][8], set[256]; /* which bits of a byte are set, and how many */
 } job;
 
 static void note(snn_flow *f, const flow_row *r)
@@ -62,30 +63,49 @@ static void draw_live(const job *j, int64_t row, int64_t n, const int32_t *colum
     }
 }
 
-static int64_t batch(const job *j, flow_row *r, int64_t row, int64_t n, int32_t *columns)
+/* A batch of one row of a masked weight; returns how many live on. */
+static int64_t batch(const job *j, flow_row *r, int64_t row, int64_t n,
+                     const int32_t *columns)
 {
     real w[SNN_FLOW_BATCH];
     uint64_t *words = j->w->mask + row * j->w->words;
     draw_live(j, row, n, columns, w);
     const int64_t live = j->k->flow(j->f, r, n, columns, w);
-    for (int64_t i = 0; i < r->n_dead; i++)
-        words[r->dead[i] / 64] &= ~((uint64_t)1 << r->dead[i] % 64);
+    for (int64_t i = 0; i < r->n_dead; i++) {
+        const int32_t column = columns[r->dead[i]];
+        words[column / 64] &= ~((uint64_t)1 << column % 64);
+    }
     note(j->f, r);
     return live;
+}
+
+/* Writes the numbers of the set bits, from `first` on, and a few more beyond them; returns
+ * how many are set. */
+static int64_t list_bits(const job *j, uint64_t bits, int32_t first, int32_t *columns)
+{
+    int64_t n = 0;
+    for (; bits; bits >>= 8, first += 8) {
+        const uint8_t *places = j->places[bits & 0xFF];
+        for (int l = 0; l < 8; l++)
+            columns[n + l] = first + places[l];
+        n += j->set[bits & 0xFF];
+    }
+    return n;
 }
 
 static int64_t masked_row(const job *j, flow_row *r, int64_t row)
 {
     enum { FULL = SNN_FLOW_BATCH - 64 };
-    int32_t columns[SNN_FLOW_BATCH];
+    int32_t columns[SNN_FLOW_BATCH + 64];
     int64_t n = 0, live = 0;
     for (int64_t i = 0; i < j->w->words; i++) {
-        uint64_t bits = j->w->mask[row * j->w->words + i];
-        for (; bits; bits &= bits - 1)
-            columns[n++] = (int32_t)(64 * i + __builtin_ctzll(bits));
+        const uint64_t bits = j->w->mask[row * j->w->words + i];
+        n += list_bits(j, bits, (int32_t)(64 * i), columns + n);
         if (n > FULL) {
-            live += batch(j, r, row, n, columns);
-            n = 0;
+            const int64_t rest = n % SNN_FLOW_LANES;
+            live += batch(j, r, row, n - rest, columns);
+            memcpy(columns, columns + n - rest, (size_t)rest * sizeof *columns);
+            n = rest;
         }
     }
     return n ? live + batch(j, r, row, n, columns) : live;
@@ -98,14 +118,24 @@ static int64_t listed_row(const job *j, flow_row *r, int64_t row)
     int64_t live = 0;
     for (int64_t begin = 0; begin < j->live[row]; begin += SNN_FLOW_BATCH) {
         const int64_t n = min64(SNN_FLOW_BATCH, j->live[row] - begin);
-        const int64_t kept = j->k->flow(j->f, r, n, columns + begin, values + begin);
-        memmove(columns + live, columns + begin, (size_t)kept * sizeof *columns);
-        memmove(values + live, values + begin, (size_t)kept * sizeof *values);
+        j->k->flow(j->f, r, n, columns + begin, values + begin);
         note(j->f, r);
-        live += kept;
+        for (int64_t i = 0, dead = 0; i < n; i++) {
+            if (dead < r->n_dead && r->dead[dead] == i) {
+                dead++;
+                continue;
+            }
+            columns[live] = columns[begin + i];
+            values[live++] = values[begin + i];
+        }
     }
     j->live[row] = (int32_t)live;
     return live;
+}
+
+static double lane_total(const double *a)
+{
+    return ((a[0] + a[4]) + (a[2] + a[6])) + ((a[1] + a[5]) + (a[3] + a[7]));
 }
 
 static void task(void *context, int thread)
@@ -122,13 +152,16 @@ static void task(void *context, int thread)
             r.g = f->g ? f->g[i] : 0;
             r.rank = i * j->n_cols;
             r.z = f->z ? j->partials + g * j->n_cols : NULL;
-            r.y = 0;
+            memset(r.y, 0, sizeof r.y);
+            memset(r.below, 0, sizeof r.below);
             r.above = r.zero = 0;
             live += j->w ? masked_row(j, &r, i) : listed_row(j, &r, i);
             above += r.above;
             zero += r.zero;
             if (f->y)
-                f->y[i] = r.y;
+                f->y[i] = lane_total(r.y);
+            if (f->below)
+                f->below[i] = lane_total(r.below);
             if (f->zeros)
                 f->zeros[i] = (int32_t)r.zero;
         }
@@ -145,6 +178,10 @@ static int run(job *j, double connections)
     if (!j->k)
         return SNN_BAD_ARGUMENT;
     f->above = f->zero = f->found = f->live = 0;
+    for (int byte = 0; byte < 256; byte++)
+        for (int bit = 0; bit < 8; bit++)
+            if (byte >> bit & 1)
+                j->places[byte][j->set[byte]++] = (uint8_t)bit;
     j->groups = max64(FEWEST, min64(MOST, PARTIALS / (j->n_cols + 1)));
     j->groups = max64(1, min64(j->groups, j->n_rows));
     if (f->z) {
