@@ -1,16 +1,17 @@
 """SynFlow's rounds on a chain of layers, exact, in one or two passes over each.
 
-With magnitudes |W| that live, x of layer l the flow that arrives when ones are put in,
-and g the flow that leaves each of its outputs in the end, the score of a connection is
-``g_i |w_ij| x_j``, and the k of highest score in the network live on. Who dies is only
-noted; it happens in the next pass. A round therefore is
+With magnitudes |W| that live, x of a layer the flow that arrives when ones are put into
+the network, and g the flow that leaves each of its outputs in the end, the score of a
+connection is ``g_i |w_ij| x_j``: what flows through it. Who dies is only noted; it
+happens in the next pass. A round therefore is
 
 * from the last layer to the second, deaths and ``|W|^T g``;
 * in the first layer deaths, ``|W| x`` and the search, all at once;
 * from the second to the last ``|W| x`` and the search.
 
-The search brackets the k-th highest score by a sample, counts what is above the bracket
-and collects what is inside, so that the selection is exact.
+The search (`flow_search`) brackets the score of the last that lives on by a sample,
+counts what is above the bracket and collects what is inside, so that the selection is
+exact.
 """
 
 from __future__ import annotations
@@ -21,63 +22,73 @@ from typing import Any, final
 
 import numpy as np
 
+from sparsenn.pruning import flow_search
+from sparsenn.pruning.flow_search import Bracket, Sample
 from sparsenn.random import Purpose, Stream
 from sparsenn.sparse.living import Death, LivingWeight, Search
 
 __all__ = ["Flow"]
 
-# Positions that are sampled, of all layers and at least of one.
+# Connections that are sampled, of all layers and at least of one.
 _SAMPLE = 1 << 21
 _LEAST = 1 << 12
-# So few connections are collected without a bracket.
+# So few are collected without a bracket.
 _FEW = 1 << 18
-_ALL = np.iinfo(np.int64).max
-_DEVIATIONS = 5.0
+# A bracket that has missed after being widened so much gives way to everything.
+_WIDEST = 1000.0
 
 
 @final
 class _Layer:
     """A layer, what flows into and out of it, and a sample of its connections."""
 
-    def __init__(self, weight: LivingWeight, number: int, share: float) -> None:
+    def __init__(self, weight: LivingWeight, mortal: bool) -> None:
         self.weight = weight
+        self.mortal = mortal
         self.death: Death | None = None
-        n_rows, n_cols = weight.shape
-        self.x: np.ndarray | None = None
-        self.exponent = 0  # of x: the flow itself is x times a power of two
-        self.g = np.ones(n_rows)
-        self.g_exponent = 0
-        n = min(max(int(_SAMPLE * share), _LEAST), weight.size)
-        self.size = weight.size / max(
-            n, 1
-        )  # positions that one of the sample stands for
-        ranks = np.arange(n)
-        if n < weight.size:
-            stream = Stream(0, Purpose.PROBE, layer=number)
-            drawn = stream.uniform(n, np.float64) * weight.size
-            ranks = np.sort(drawn.astype(np.int64))
-        alive, self.magnitudes = weight.sample(ranks)
-        rows, columns = np.divmod(ranks[alive], max(n_cols, 1))
-        self.rows, self.columns = rows.astype(np.int32), columns.astype(np.int32)
+        self.x: np.ndarray | None = None  # None: all ones
+        self.g = np.ones(weight.shape[0])
+        # The flows themselves are x and g times powers of two.
+        self.x_exponent = self.g_exponent = 0
+        self.scale = self.g  # g for scores, in the unit of all layers
+        self.scaled: tuple[Any, int] = (None, 0)  # what it was made of
+        self.ranks = np.zeros(0, np.int64)
+        self.magnitudes = np.zeros(0)
+        self.unit = 0.0
+        self._sample: tuple[Any, Any, Sample] | None = None
 
-    def scaled(self, reference: int) -> np.ndarray:
-        """g for scores that compare with those of other layers."""
-        return np.ldexp(self.g, self.g_exponent + self.exponent - reference)
+    def draw(self, n: int, stream: Stream) -> None:
+        """Takes a sample of about n positions, or connections if they are listed."""
+        self.ranks, self.magnitudes, self.unit = self.weight.sample(n, stream)
 
-    def sampled(self, g: np.ndarray) -> np.ndarray:
+    def sampled(self) -> np.ndarray:
         """Scores of the sample."""
-        score = g[self.rows] * self.magnitudes
-        return score if self.x is None else score * self.x[self.columns]
+        rows, columns = np.divmod(self.ranks, max(self.weight.shape[1], 1))
+        score = self.scale[rows] * self.magnitudes
+        return score if self.x is None else score * self.x[columns]
 
-    def condemn(self, death: Death) -> None:
+    def sample(self) -> Sample:
+        """The same, sorted; kept until what flows here changes."""
+        old = self._sample
+        if old is None or old[0] is not self.scale or old[1] is not self.x:
+            old = self.scale, self.x, Sample(self.sampled(), self.unit)
+            self._sample = old
+        return old[2]
+
+    def condemn(self, threshold: float, last_rank: int) -> None:
         """Notes who dies, and forgets those of the sample."""
-        self.death = death
-        score = self.sampled(death.g)
-        ranks = self.rows.astype(np.int64) * self.weight.shape[1] + self.columns
-        stays = (score == death.threshold) & (ranks <= death.last_rank)
-        stays |= score > death.threshold
-        self.rows, self.columns = self.rows[stays], self.columns[stays]
-        self.magnitudes = self.magnitudes[stays]
+        self.death = Death(self.scale, self.x, threshold, last_rank)
+        score = self.sampled()
+        stays = (score == threshold) & (self.ranks <= last_rank)
+        stays |= score > threshold
+        self.ranks, self.magnitudes = self.ranks[stays], self.magnitudes[stays]
+        self._sample = None
+
+    def zeros_of(self, row: int) -> np.ndarray:
+        """Columns of a row where the score is 0, ascending."""
+        columns, magnitudes = self.weight.row(row)
+        x = 1.0 if self.x is None else self.x[columns]
+        return columns[(self.scale[row] * magnitudes) * x == 0]
 
 
 @final
@@ -89,16 +100,18 @@ class Flow:
     weights : sequence of LivingWeight
         From the input to the output, each with as many columns as the one before it has
         rows. They are used up.
-    inputs : ndarray, shape (n_in,), optional
-        What is put in, not negative; ones by default.
+    mortal : sequence of bool, optional
+        Layers whose connections may die; by default all.
+    weakest : bool
+        Let the connections of *lowest* score live on, a control.
 
     Attributes
     ----------
     live : int
-        Connections that live, of all layers.
+        Connections of mortal layers that live.
     sums : ndarray of float64, shape (layers,)
-        Sum of the scores of each layer in the last round, before deaths, in units of
-        its own: all are equal up to rounding (conservation of flow).
+        Of the scores of each layer in the last round, before its deaths, in one unit:
+        all are equal up to rounding (conservation of flow).
     passes : int
         Passes over layers so far.
 
@@ -109,7 +122,11 @@ class Flow:
     """
 
     def __init__(
-        self, weights: Sequence[LivingWeight], inputs: np.ndarray | None = None
+        self,
+        weights: Sequence[LivingWeight],
+        mortal: Sequence[bool] | None = None,
+        *,
+        weakest: bool = False,
     ) -> None:
         if not weights:
             raise ValueError("a flow needs at least one layer")
@@ -119,12 +136,19 @@ class Flow:
                     f"a layer of shape {before.shape} cannot come before one of shape "
                     f"{after.shape}"
                 )
-        total = max(sum(w.size for w in weights), 1)
-        self._layers = [_Layer(w, i, w.size / total) for i, w in enumerate(weights)]
-        self.live = sum(w.live for w in weights)
+        marks = [True] * len(weights) if mortal is None else mortal
+        self._layers = [_Layer(w, m) for w, m in zip(weights, marks, strict=True)]
+        self._mortal = [layer for layer in self._layers if layer.mortal]
+        self._sign = -1.0 if weakest else 1.0
+        self.live = sum(layer.weight.live for layer in self._mortal)
         self.sums = np.zeros(len(weights))
         self.passes = 0
-        self._guess(inputs)
+        if self.live > _FEW:
+            total = sum(w.live for w in weights)
+            for number, layer in enumerate(self._layers):
+                n = max(_SAMPLE * layer.weight.live // total, _LEAST)
+                layer.draw(n, Stream(0, Purpose.PROBE, layer=number))
+            self._guess()
 
     def keep(self, k: int) -> None:
         """Lets the k connections of highest score live on.
@@ -145,168 +169,168 @@ class Flow:
         """
         if not 0 <= k <= self.live:
             raise ValueError(f"k must be in [0, {self.live}], the living; got {k}")
-        self._backward()
-        layers, reference = self._layers, self._layers[0].g_exponent
-        searches: list[Search] = []
-        for number, layer in enumerate(layers):
-            search = self._search(number, k, reference, 1.0)
-            g = layer.scaled(reference)
-            y = np.empty(layer.weight.shape[0])
-            self._pass(layer, number == 0, x=layer.x, g=g, y=y, search=search)
-            self.sums[number] = (g * y).sum()
-            if number + 1 < len(layers):
-                layers[number + 1].x, e = _normal(y)
-                layers[number + 1].exponent = layer.exponent + e
-            searches.append(search)
+        if k < self.live:
+            self._end(k, self._round(lambda: self._around(k, 1.0)))
+
+    def shed(self, share: float, least: int) -> None:
+        """Lets the connections of lowest score die that carry a share of the flow.
+
+        Parameters
+        ----------
+        share : float
+            They carry at most this part of what flows through a layer; one dies at
+            least.
+        least : int
+            This many live on in any case.
+        """
+        if not least < self.live:
+            return
         widened = 1.0
-        while (chosen := self._select(searches, k, reference)) is None:
-            searches = []
-            for number, layer in enumerate(layers):
-                search = self._search(number, k, reference, widened)
-                g = layer.scaled(reference)
-                self._pass(layer, False, x=layer.x, g=g, search=search)
-                searches.append(search)
+        searches = self._round(lambda: self._around_share(share, 1.0), below=True)
+        flow = float(
+            min(s for s, la in zip(self.sums, self._layers, strict=True) if la.mortal)
+        )
+        while (dead := flow_search.carriers(searches, share * flow)) is None:
             widened *= 8
-        threshold, last = chosen
-        for layer, rank in zip(layers, last, strict=True):
-            g = layer.scaled(reference)
-            layer.condemn(Death(g, layer.x, threshold, rank))
-        self.live = k
+            searches = self._look(self._around_share(share, widened), below=True)
+        self._end(max(self.live - max(dead, 1), least), searches)
 
     def finish(self) -> list[tuple[np.ndarray, np.ndarray]]:
         """The living of each layer as canonical CSR (indptr, indices)."""
         for layer in self._layers:
             if layer.death is not None:
-                self._pass(layer, True)
+                self._pass(layer)
         return [layer.weight.csr() for layer in self._layers]
 
-    def _pass(self, layer: _Layer, deaths: bool, **options: Any) -> None:
-        layer.weight.flow(death=layer.death if deaths else None, **options)
-        if deaths:
-            layer.death = None
-        self.passes += 1
+    def vectors(self) -> list[tuple[np.ndarray, np.ndarray]]:
+        """g and x of each layer, their products in one unit for all layers."""
+        self._round(lambda: Bracket(np.inf, np.inf, [0] * len(self._mortal)))
+        return [
+            (la.scale, np.ones(la.weight.shape[1]) if la.x is None else la.x)
+            for la in self._layers
+        ]
 
-    def _guess(self, inputs: np.ndarray | None) -> None:
-        """What flows forward if weights were equal: good enough for a first bracket."""
-        if inputs is not None:
-            inputs = np.asarray(inputs, np.float64)
-            n_in = self._layers[0].weight.shape[1]
-            if inputs.shape != (n_in,) or not (inputs >= 0).all():
-                raise ValueError(f"inputs must be {n_in} numbers that are not negative")
-            if not (inputs == 1).all():
-                self._layers[0].x = np.ascontiguousarray(inputs)
-        total = 1.0
-        for layer, after in pairwise(self._layers):
-            n_rows, n_cols = layer.weight.shape
-            arriving = n_cols if layer.x is None else layer.x.sum()
-            mean = layer.magnitudes.mean() if len(layer.magnitudes) else 0.0
-            total = arriving * mean
-            after.x, e = _normal(np.full(n_rows, total))
-            after.exponent = layer.exponent + e
+    # ------------------------------------------------------------ a round
+
+    def _round(self, bracket: Any, *, below: bool = False) -> list[Search]:
+        """Deaths that are due, what flows, and a search in every mortal layer."""
+        self._backward()
+        searches: list[Search] = []
+        for number, layer in enumerate(self._layers):
+            options: dict[str, Any] = {}
+            self._set_scales(number)
+            if layer.mortal:
+                place = len(searches)
+                options["search"] = self._search(bracket(), place, below)
+                searches.append(options["search"])
+            y = np.empty(layer.weight.shape[0])
+            self._pass(layer, x=layer.x, g=layer.scale, y=y, **options)
+            self.sums[number] = self._sign * (layer.scale * y).sum()
+            if number + 1 < len(self._layers):
+                after = self._layers[number + 1]
+                after.x, exponent = _normal(y)
+                after.x_exponent = layer.x_exponent + exponent
+        return searches
 
     def _backward(self) -> None:
         """g of every layer, from the last to the first; what was to die there dies."""
-        for before, layer in zip(
-            self._layers[-2::-1], self._layers[:0:-1], strict=True
-        ):
+        for layer, before in pairwise(self._layers[::-1]):
             z = np.empty(layer.weight.shape[1])
-            self._pass(layer, True, g=layer.g, z=z)
-            before.g, e = _normal(z)
-            before.g_exponent = layer.g_exponent + e
+            self._pass(layer, g=layer.g, z=z)
+            before.g, exponent = _normal(z)
+            before.g_exponent = layer.g_exponent + exponent
 
-    def _search(self, number: int, k: int, reference: int, widened: float) -> Search:
-        """Where the k-th highest score of all layers may be."""
-        here = self._layers[number].weight
-        live = min(here.live, self.live) + 1
-        if self.live <= _FEW:
-            return Search(0.0, np.inf, live)
-        layers = self._layers
-        scores = [layer.sampled(layer.scaled(reference)) for layer in layers]
-        units = np.array([layer.size for layer in layers])
-        units *= self.live / sum(len(s) * u for s, u in zip(scores, units, strict=True))
-        joined = np.concatenate(scores)
-        order = np.argsort(joined)[::-1]
-        passed = np.cumsum(np.repeat(units, [len(s) for s in scores])[order])
-        unit = units.max()
-        spread = _DEVIATIONS * np.sqrt(unit * k * (1 - k / self.live)) + 4 * unit
-        spread *= widened
-        first, last = np.searchsorted(passed, [k - spread, k + spread])
-        high = joined[order[first]] if first > 0 else np.inf
-        low = joined[order[last]] if last < len(order) else 0.0
-        mine = scores[number]
-        inside = np.count_nonzero((mine >= low) & (mine <= high) & (mine != 0))
-        expected = (inside + 6 * np.sqrt(inside) + 16) * units[number]
-        return Search(low, high, int(min(live, 1.5 * expected + _LEAST)))
+    def _pass(self, layer: _Layer, **options: Any) -> None:
+        layer.weight.flow(death=layer.death, **options)
+        layer.death = None
+        self.passes += 1
 
-    def _select(
-        self, searches: list[Search], k: int, reference: int
-    ) -> tuple[float, list[int]] | None:
-        """The k-th highest score and, of each layer, the last rank that lives with it.
+    def _set_scales(self, number: int) -> None:
+        """Of a layer, and of all as far as is known if they are sampled."""
+        unit = self._layers[0].g_exponent
+        sampled = self.live > _FEW
+        for layer in self._layers if sampled else self._layers[number : number + 1]:
+            exponent = layer.x_exponent + layer.g_exponent - unit
+            if layer.scaled[0] is not layer.g or layer.scaled[1] != exponent:
+                layer.scaled = layer.g, exponent
+                layer.scale = self._sign * np.ldexp(layer.g, exponent)
 
-        None if it is in no bracket.
+    def _guess(self) -> None:
+        """What flows forward if weights were equal: good enough for a first bracket."""
+        arriving = float(self._layers[0].weight.shape[1])
+        for layer, after in pairwise(self._layers):
+            n_out, n_in = layer.weight.shape
+            mean = layer.magnitudes.mean() if len(layer.magnitudes) else 0.0
+            density = layer.weight.live / max(n_out * n_in, 1)
+            after.x, exponent = _normal(np.full(n_out, arriving * mean * density))
+            after.x_exponent = layer.x_exponent + exponent
+            arriving = float(after.x.sum())
+
+    # ------------------------------------------------------------ who dies
+
+    def _end(self, k: int, searches: list[Search]) -> None:
+        """Notes the deaths of all but k, looking again where the bracket missed."""
+        widened = 1.0
+        while (chosen := flow_search.threshold(searches, k)) is None:
+            searches = self._look(self._around(k, widened))
+            widened *= 8
+        for layer, search in zip(self._mortal, searches, strict=True):
+            rank = flow_search.last_rank(chosen, search, layer.zeros_of)
+            layer.condemn(chosen.value, rank)
+        self.live = k
+
+    def _look(self, bracket: Bracket, *, below: bool = False) -> list[Search]:
+        """A search alone."""
+        searches = []
+        for place, layer in enumerate(self._mortal):
+            searches.append(self._search(bracket, place, below))
+            self._pass(layer, x=layer.x, g=layer.scale, search=searches[-1])
+        return searches
+
+    def _search(self, bracket: Bracket, place: int, below: bool) -> Search:
+        """For one of the mortal layers."""
+        weight = self._mortal[place].weight
+        room = min(bracket.room[place], weight.live)
+        if bracket.low == -np.inf and bracket.high == np.inf:
+            room = weight.live
+        return Search(bracket.low, bracket.high, room, below)
+
+    def _around(self, k: int, widened: float) -> Bracket:
+        """Where the k-th highest score may be."""
+        samples = self._samples(widened)
+        if not samples:
+            return self._everything()
+        return flow_search.around_rank(samples, k, widened)
+
+    def _around_share(self, share: float, widened: float) -> Bracket:
+        """Where the scores of the lowest that carry a share of the flow end."""
+        samples = self._samples(widened)
+        if not samples:
+            return self._everything()
+        return flow_search.around_share(samples, share, widened)
+
+    def _everything(self) -> Bracket:
+        room = [layer.weight.live for layer in self._mortal]
+        return Bracket(-np.inf, np.inf, room)
+
+    def _samples(self, widened: float) -> list[Sample]:
+        """Of the mortal layers, standing for as many connections as live.
+
+        None if these are few, if no sample was left of them, or if that was no help.
         """
-        positive = sum(
-            layer.weight.live - s.zero
-            for layer, s in zip(self._layers, searches, strict=True)
-        )
-        if k >= positive:
-            return 0.0, self._last_zeros(searches, k - positive, reference)
-        if any(s.found > s.capacity for s in searches):
-            return None
-        low, high = max(s.low for s in searches), min(s.high for s in searches)
-        inside = [(s.scores >= low) & (s.scores <= high) for s in searches]
-        above = sum(s.above + np.count_nonzero(s.scores > high) for s in searches)
-        scores = np.concatenate(
-            [s.scores[i] for s, i in zip(searches, inside, strict=True)]
-        )
-        wanted = int(k - above)
-        if wanted == 0:
-            return float(high), [-1] * len(searches)
-        if not 0 < wanted <= len(scores):
-            return None
-        threshold = float(
-            np.partition(scores, len(scores) - wanted)[len(scores) - wanted]
-        )
-        equal = wanted - int(np.count_nonzero(scores > threshold))
-        last = []
-        for s in searches:
-            ranks = s.ranks[s.scores == threshold]
-            if equal >= len(ranks):
-                last.append(_ALL)
-            else:
-                last.append(int(np.sort(ranks)[equal - 1]) if equal else -1)
-            equal -= min(equal, len(ranks))
-        return threshold, last
-
-    def _last_zeros(
-        self, searches: list[Search], wanted: int, reference: int
-    ) -> list[int]:
-        """Of each layer the last rank that lives of those whose score is 0."""
-        last = []
-        for layer, search in zip(self._layers, searches, strict=True):
-            if wanted >= search.zero:
-                last.append(_ALL)
-                wanted -= search.zero
-                continue
-            n_cols = layer.weight.shape[1]
-            passed = np.cumsum(search.zeros, dtype=np.int64)
-            row = int(np.searchsorted(passed, wanted, side="right"))
-            wanted -= int(passed[row - 1]) if row else 0
-            rank = row * n_cols - 1
-            if wanted:
-                columns, sizes = layer.weight.row(row)
-                x = 1.0 if layer.x is None else layer.x[columns]
-                none = columns[(layer.scaled(reference)[row] * sizes) * x == 0]
-                rank = row * n_cols + int(none[wanted - 1])
-            last.append(rank)
-            wanted = 0
-        return last
+        if self.live <= _FEW or widened > _WIDEST:
+            return []
+        samples = [layer.sample() for layer in self._mortal]
+        units = [layer.unit for layer in self._mortal]
+        total = sum(len(s.scores) * u for s, u in zip(samples, units, strict=True))
+        for sample, unit in zip(samples, units, strict=True):
+            sample.unit = unit * (self.live / total) if total else 0.0
+        return samples if total else []
 
 
 def _normal(flow: np.ndarray) -> tuple[np.ndarray, int]:
     """A vector as one whose largest entry is in [1/2, 1), and the power of two."""
-    largest = flow.max(initial=0.0)
     if not np.isfinite(flow).all():
         raise OverflowError("what flows is not finite; are the weights?")
-    exponent = int(np.frexp(largest)[1])
+    exponent = int(np.frexp(flow.max(initial=0.0))[1])
     return np.ldexp(flow, -exponent), exponent

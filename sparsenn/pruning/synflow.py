@@ -11,8 +11,7 @@ import numpy as np
 
 from sparsenn.optim import Optimizer
 from sparsenn.pruning.apply import prune
-from sparsenn.pruning.flow import StoredFlow, VirtualFlow
-from sparsenn.pruning.flow_choice import keep_share, keep_strongest
+from sparsenn.pruning.flow import Flow
 from sparsenn.pruning.graph import effective
 from sparsenn.pruning.result import Result, result_of
 from sparsenn.pruning.values import Seed, Values, revaluer
@@ -24,11 +23,7 @@ from sparsenn.pruning.weights import (
     target,
     weights_of,
 )
-
-Flow = StoredFlow | VirtualFlow
-# A virtual weight is written out when so few of its positions are left.
-_FEW = 1 / 64
-_MOST = 20_000_000
+from sparsenn.sparse.living import LivingWeight
 
 
 def synflow(
@@ -122,32 +117,28 @@ def synflow(
     revalue = revaluer(weights, values, seed, optimizer)
     _check_chain(model, weights, input_shape)
     total = target(weights, density)
-    flows = [_flow_of(weight) for weight in weights]
-    open_ = [i for i, weight in enumerate(weights) if not weight.exempt]
-    wanted = total - sum(len(flows[i]) for i in range(len(flows)) if i not in open_)
-    first = sum(len(flows[i]) for i in open_)
-    done, left = 0, first
-    while left > wanted or not done:
+    living = [_living(weight) for weight in weights]
+    open_ = [not weight.exempt for weight in weights]
+    exempt = sum(w.live for w, o in zip(living, open_, strict=True) if not o)
+    wanted = total - exempt
+    flow = Flow(living, open_, weakest=invert)
+    first, done = flow.live, 0
+    while flow.live > wanted or not done:
         done += 1
-        vectors = _vectors(flows)
-        candidates = [(flows[i], *vectors[i]) for i in open_]
         if schedule == "adaptive":
-            keep_share(candidates, wanted, share)
+            flow.shed(share, wanted)
         else:
             ratio = wanted / first if first else 1.0
-            count = (
-                wanted if done >= rounds else round(first * ratio ** (done / rounds))
-            )
-            keep_strongest(candidates, max(count, wanted), invert)
-        flows = [_written_out(flow) for flow in flows]
-        left = sum(len(flows[i]) for i in open_)
+            count = wanted
+            if done < rounds:
+                count = max(round(first * ratio ** (done / rounds)), wanted)
+            flow.keep(count)
         if progress is not None:
-            progress(left, wanted)
+            progress(flow.live, wanted)
         if done >= rounds and schedule == "exponential":
             break
-    prune(
-        weights, [_left(*pair) for pair in zip(weights, flows, strict=True)], optimizer
-    )
+    kept = zip(weights, flow.finish(), strict=True)
+    prune(weights, [_left(weight, csr) for weight, csr in kept], optimizer)
     for weight in weights:
         revalue(weight)
     reached = effective([w.param for w in weights])
@@ -178,63 +169,23 @@ def _check_chain(
         )
 
 
-def _flow_of(weight: Weight) -> Flow:
+def _living(weight: Weight) -> LivingWeight:
     param = weight.param
     if param.virtual is not None:
-        return VirtualFlow(param.virtual)
-    flow = StoredFlow.of(param)
-    if not np.isfinite(flow.magnitudes).all():
+        return LivingWeight(param.virtual)
+    values = param.values.data
+    if not np.isfinite(values).all():
         raise ValueError(f"weight {weight.name!r} holds values that are not finite")
-    return flow
+    return LivingWeight((param.pattern, values))
 
 
-def _vectors(flows: Sequence[Flow]) -> list[tuple[np.ndarray, np.ndarray, int]]:
-    """For each weight g, x and an exponent e: its scores are ``g |w| x 2^e``.
-
-    All weights' exponents are relative to the first one's.
-    """
-    xs, entering = [np.ones(flows[0].shape[1])], [0]
-    for flow in flows[:-1]:
-        x, exponent = _scaled(flow.forward(xs[-1]))
-        xs.append(x)
-        entering.append(entering[-1] + exponent)
-    gs, leaving = [np.ones(flows[-1].shape[0])], [0]
-    for flow in reversed(flows[1:]):
-        g, exponent = _scaled(flow.backward(gs[-1]))
-        gs.append(g)
-        leaving.append(leaving[-1] + exponent)
-    exponents = [a + b for a, b in zip(entering, reversed(leaving), strict=True)]
-    return [
-        (g, x, e - exponents[0])
-        for g, x, e in zip(reversed(gs), xs, exponents, strict=True)
-    ]
-
-
-def _scaled(x: np.ndarray) -> tuple[np.ndarray, int]:
-    """x divided by a power of two, so that its largest is near 1, and the exponent."""
-    _, exponent = math.frexp(float(x.max(initial=0.0)))
-    return np.ldexp(x, -exponent), exponent
-
-
-def _written_out(flow: Flow) -> Flow:
-    """Stored, once few of the positions are left."""
-    if isinstance(flow, StoredFlow):
-        return flow
-    positions = flow.shape[0] * flow.shape[1]
-    if len(flow) <= min(max(positions * _FEW, 4096), _MOST):
-        return flow.stored()
-    return flow
-
-
-def _left(weight: Weight, flow: Flow) -> Kept:
+def _left(weight: Weight, csr: tuple[np.ndarray, np.ndarray]) -> Kept:
     """What is left of a weight: a mask in storage order, of a virtual one CSR."""
     param = weight.param
-    if param.virtual is None:
-        assert isinstance(flow, StoredFlow)
-        keep = np.zeros(param.nnz, np.bool_)
-        keep[flow.places] = True
-        return param.pattern.from_canonical(keep)
-    left = flow.stored() if isinstance(flow, VirtualFlow) else flow
-    indptr = np.zeros(param.shape[0] + 1, np.int64)
-    np.cumsum(np.bincount(left.rows, minlength=param.shape[0]), out=indptr[1:])
-    return indptr, left.cols
+    if param.virtual is not None:
+        return csr
+    n_cols = max(param.shape[1], 1)
+    every = param.pattern.to_canonical(param.pattern.ranks())
+    rows = np.repeat(np.arange(param.shape[0]), np.diff(csr[0]))
+    keep = np.isin(every, rows * n_cols + csr[1], assume_unique=True)
+    return param.pattern.from_canonical(keep)

@@ -8,6 +8,7 @@ from typing import NamedTuple, final
 import numpy as np
 
 from sparsenn import _core
+from sparsenn.random import Stream
 from sparsenn.sparse.pattern import SparsePattern
 from sparsenn.sparse.virtual import VirtualWeight
 
@@ -47,9 +48,13 @@ class Search:
         The range, included. Zeros are never in it.
     capacity : int
         Scores that there is room for.
+    adds : bool
+        Whether to add the positive scores below the range up.
 
     Attributes
     ----------
+    live : int
+        Connections that were looked at.
     above : int
         Scores above the range.
     found : int
@@ -60,17 +65,33 @@ class Search:
         Scores of 0.
     zeros : ndarray of int32, shape (n_rows,)
         In each row.
+    below : ndarray of float64, shape (n_rows,)
+        Sums in each row of the positive scores below the range.
+    negative : bool
+        Whether there were scores below 0; then there are none above.
+    n_cols : int
+        Of the weight.
     """
 
     low: float
     high: float
     capacity: int
+    adds: bool = False
+    live: int = 0
     above: int = 0
     found: int = 0
     zero: int = 0
+    negative: bool = False
+    n_cols: int = 0
     scores: np.ndarray = field(init=False, repr=False)
     ranks: np.ndarray = field(init=False, repr=False)
     zeros: np.ndarray = field(init=False, repr=False)
+    below: np.ndarray = field(init=False, repr=False)
+
+    @property
+    def positive(self) -> int:
+        """Scores above 0."""
+        return 0 if self.negative else self.live - self.zero
 
 
 @final
@@ -99,11 +120,11 @@ class LivingWeight:
         self._mask = np.zeros((0, 0), np.uint64)  # of the virtual weight
         if isinstance(weight, VirtualWeight):
             self.shape, self.dtype = weight.shape, weight.dtype
-            mask = (
+            self._mask = (
                 _full_mask(weight.shape) if weight.mask is None else weight.mask.copy()
             )
-            self._virtual = weight.masked(mask)
-            self.live = int(np.bitwise_count(mask).sum(dtype=np.int64))
+            self._virtual = weight.masked(self._mask)
+            self.live = int(np.bitwise_count(self._mask).sum(dtype=np.int64))
             self._thin()
             return
         pattern, values = weight
@@ -158,7 +179,12 @@ class LivingWeight:
             search.ranks = np.empty(search.capacity, np.int64)
             search.zeros = np.empty(self.shape[0], np.int32)
             found = search.scores, search.ranks, search.zeros
-            looked = search.low, search.high, *found
+            if search.adds:
+                search.below = np.empty(self.shape[0])
+            below = search.below if search.adds else None
+            looked = search.low, search.high, *found, below
+            search.negative = g is not None and bool((g < 0).any())
+            search.n_cols = self.shape[1]
         if self._virtual is not None:
             counts = _core.flow(self._virtual, death, x, g, y, z, looked)
         else:
@@ -167,7 +193,7 @@ class LivingWeight:
             counts = _core.flow_listed(n_cols, *lists, death, x, g, y, z, looked)
         self.live = counts[0]
         if search is not None:
-            search.above, search.zero, search.found = counts[1:]
+            search.live, search.above, search.zero, search.found = counts
             room = min(search.found, search.capacity)
             search.scores, search.ranks = search.scores[:room], search.ranks[:room]
         self._thin()
@@ -181,31 +207,37 @@ class LivingWeight:
         columns = _core.mask_columns(words, int(np.bitwise_count(words).sum()))
         return columns, self.magnitudes(i * self.shape[1] + columns.astype(np.int64))
 
-    def sample(self, ranks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Which of some positions live, and the magnitudes (float64) of those.
+    def sample(self, n: int, stream: Stream) -> tuple[np.ndarray, np.ndarray, float]:
+        """Some connections, drawn with replacement.
 
         Parameters
         ----------
-        ranks : ndarray of int64
-            ``row * n_cols + column``.
+        n : int
+            How many; of a virtual weight that many positions are drawn, and those that
+            live taken.
+        stream : Stream
 
         Returns
         -------
-        ndarray of bool, and ndarray of float64
+        ranks : ndarray of int64
+            ``row * n_cols + column``.
+        magnitudes : ndarray of float64
+        unit : float
+            How many connections each of them stands for.
         """
-        if self._virtual is not None:
-            rows, columns = np.divmod(ranks, self.shape[1])
-            words = self._mask[rows, columns >> 6]
-            bits = words >> (columns & 63).astype(np.uint64)
-            alive = (bits & np.uint64(1)).astype(bool)
-            return alive, self.magnitudes(ranks[alive])
-        indptr, columns = self.csr()
-        rows = np.repeat(np.arange(self.shape[0]), np.diff(indptr))
-        every = rows * self.shape[1] + columns
-        places = np.searchsorted(every, ranks)
-        places[places == len(every)] = 0
-        alive = every[places] == ranks if len(every) else np.zeros(len(ranks), bool)
-        return alive, np.abs(self._compact(self._values)[places[alive]].astype(float))
+        total = self.size if self._virtual is not None else self.live
+        if not total or not n:
+            return np.zeros(0, np.int64), np.zeros(0), 1.0
+        drawn = np.sort((stream.uniform(n, np.float64) * total).astype(np.int64))
+        if self._virtual is None:
+            values = np.abs(self._compact(self._values)[drawn].astype(np.float64))
+            indptr, columns = self.csr()
+            rows = np.searchsorted(indptr, drawn, side="right") - 1
+            return rows * self.shape[1] + columns[drawn], values, total / n
+        rows, columns = np.divmod(drawn, self.shape[1])
+        bits = self._mask[rows, columns >> 6] >> (columns & 63).astype(np.uint64)
+        ranks = drawn[(bits & np.uint64(1)).astype(bool)]
+        return ranks, self.magnitudes(ranks), total / n
 
     def magnitudes(self, ranks: np.ndarray) -> np.ndarray:
         """|w| of some positions of a virtual weight, float64."""

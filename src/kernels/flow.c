@@ -21,31 +21,30 @@ INLINE void gather(const double *x, int64_t n, const int32_t *columns, double *f
             factor[k] = 1;
 }
 
-/* score[k] = (g |w[k]|) factor[k] (score may be factor), and as many more as make whole
- * groups of WIDTH: `filler`. */
-INLINE void scores(double g, int64_t n, const real *w, const double *factor, double filler,
-                   double *score)
+/* score[k] = (g |w[k]|) factor[k] (score may be factor), and minus infinity for as many
+ * more as make whole groups of WIDTH. */
+INLINE void scores(double g, int64_t n, const real *w, const double *factor, double *score)
 {
     for (int64_t k = 0; k < n; k++)
         score[k] = (g * magnitude(w[k])) * factor[k];
     for (int64_t k = n; k % WIDTH; k++)
-        score[k] = filler;
+        score[k] = -__builtin_inf();
 }
 
-/* Bit l is set where not a[l] > low. */
-INLINE unsigned not_above(const double *a, double low)
+/* Bit l is set where a[l] > low. */
+INLINE unsigned which_above(const double *a, double low)
 {
 #if defined(SNN_ISA_X86_64_V4)
-    return _mm512_cmp_pd_mask(_mm512_loadu_pd(a), _mm512_set1_pd(low), _CMP_NGT_UQ);
+    return _mm512_cmp_pd_mask(_mm512_loadu_pd(a), _mm512_set1_pd(low), _CMP_GT_OQ);
 #elif defined(SNN_ISA_X86_64_V3)
     const __m256d b = _mm256_set1_pd(low);
-    const __m256d first = _mm256_cmp_pd(_mm256_loadu_pd(a), b, _CMP_NGT_UQ);
-    const __m256d second = _mm256_cmp_pd(_mm256_loadu_pd(a + 4), b, _CMP_NGT_UQ);
+    const __m256d first = _mm256_cmp_pd(_mm256_loadu_pd(a), b, _CMP_GT_OQ);
+    const __m256d second = _mm256_cmp_pd(_mm256_loadu_pd(a + 4), b, _CMP_GT_OQ);
     return (unsigned)_mm256_movemask_pd(first) | (unsigned)_mm256_movemask_pd(second) << 4;
 #else
     unsigned bits = 0;
     for (int l = 0; l < WIDTH; l++)
-        bits |= (unsigned)!(a[l] > low) << l;
+        bits |= (unsigned)(a[l] > low) << l;
     return bits;
 #endif
 }
@@ -54,16 +53,19 @@ static void end_lives(const snn_flow *f, ROW *r, int64_t n, const int32_t *colum
 {
     double score[ROOM];
     gather(f->old_x, n, columns, score);
-    scores(r->old_g, n, w, score, __builtin_inf(), score);
+    scores(r->old_g, n, w, score, score);
     int64_t dead = 0;
-    for (int64_t k = 0; k < n; k += WIDTH)
-        for (unsigned low = not_above(score + k, f->threshold); low; low &= low - 1) {
+    for (int64_t k = 0; k < n; k += WIDTH) {
+        const unsigned here = n - k < WIDTH ? (1u << (n - k)) - 1 : (1u << WIDTH) - 1;
+        for (unsigned low = ~which_above(score + k, f->threshold) & here; low;
+             low &= low - 1) {
             const int64_t i = k + __builtin_ctz(low);
             if (score[i] == f->threshold && r->rank + columns[i] <= f->last_rank)
                 continue;
             w[i] = 0;
             r->dead[dead++] = (int32_t)i;
         }
+    }
     r->n_dead = dead;
 }
 
@@ -101,7 +103,7 @@ static void search(const snn_flow *f, ROW *r, int64_t n, const int32_t *columns,
                    const real *w, const double *factor)
 {
     double score[ROOM];
-    scores(r->g, n, w, factor, -__builtin_inf(), score);
+    scores(r->g, n, w, factor, score);
     const double low = before(f->low), high = f->high;
     int64_t zero = 0, above = 0, found = 0;
     for (int64_t k = 0; k < n; k++) {
@@ -109,7 +111,7 @@ static void search(const snn_flow *f, ROW *r, int64_t n, const int32_t *columns,
         above += score[k] > high;
     }
     for (int64_t k = 0; k < n; k += WIDTH)
-        for (unsigned in = not_above(score + k, high) & ~not_above(score + k, low); in;
+        for (unsigned in = which_above(score + k, low) & ~which_above(score + k, high); in;
              in &= in - 1) {
             const int64_t i = k + __builtin_ctz(in);
             if (score[i] == 0)
@@ -119,7 +121,8 @@ static void search(const snn_flow *f, ROW *r, int64_t n, const int32_t *columns,
         }
     if (f->below)
         add_below(n, score, f->low, r->below);
-    r->above += above;
+    /* The dead score 0. */
+    r->above += above - (high < 0 ? r->n_dead : 0);
     r->zero += zero - r->n_dead;
     r->n_found = found;
 }

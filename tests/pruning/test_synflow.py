@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from reference import synaptic_flow as dense
 
 from sparsenn import models, nn, optim, pruning
-from sparsenn.pruning.flow import StoredFlow, VirtualFlow
-from sparsenn.pruning.synflow import _vectors
+from sparsenn.pruning.flow import Flow
 from sparsenn.sparse import SparseParameter, SparsePattern
+from sparsenn.sparse.living import LivingWeight
 
 
 def network(weights: Sequence[np.ndarray], masks: Any = None) -> nn.Sequential:
@@ -40,13 +40,12 @@ def masks_of(model: Any) -> list[np.ndarray]:
 
 def scores_of(model: Any) -> list[np.ndarray]:
     """The library's scores as dense matrices, up to one factor for all layers."""
-    flows: list[Any] = [StoredFlow.of(w) for w in weights_of(model)]
-    found = []
-    for flow, (g, x, exponent) in zip(flows, _vectors(flows), strict=True):
-        matrix = np.zeros(flow.shape)
-        matrix[flow.rows, flow.cols] = np.ldexp(flow.scores(g, x), exponent)
-        found.append(matrix)
-    return found
+    weights = weights_of(model)
+    flow = Flow([LivingWeight((w.pattern, w.values.data)) for w in weights])
+    return [
+        g[:, None] * np.abs(w.to_scipy().toarray()) * x
+        for w, (g, x) in zip(weights, flow.vectors(), strict=True)
+    ]
 
 
 BY_HAND = [np.array([[1.0, -2.0], [3.0, 0.5]]), np.array([[2.0, -1.0]])]
@@ -251,25 +250,6 @@ def test_virtual_weights_give_the_masks_of_full_ones(
     for a, b in zip(weights_of(full), weights_of(virtual), strict=True):
         assert a.pattern.same_positions(b.pattern)
         assert np.array_equal(a.values.data, b.values.data)
-
-
-def test_a_mask_of_bits_forgets_positions() -> None:
-    model = models.mlp([130, 5], None, seed=0)
-    (param,) = weights_of(model)
-    assert param.virtual is not None
-    flow = VirtualFlow(param.virtual)
-    assert len(flow) == 650
-    alive = np.zeros((2, 130), bool)
-    alive[0, [0, 63, 64, 129]] = True
-    flow.set_rows(slice(1, 3), alive)
-    assert len(flow) == 650 - 256
-    left = flow.stored()
-    assert len(left) == 650 - 256
-    assert left.cols[left.rows == 1].tolist() == [0, 63, 64, 129]
-    x = np.random.default_rng(0).random(130)
-    assert np.array_equal(flow.forward(x), left.forward(x))
-    g = np.random.default_rng(0).random(5)
-    assert np.array_equal(flow.backward(g), left.backward(g))
 
 
 def test_what_is_exempt_stays_and_the_optimiser_follows() -> None:
