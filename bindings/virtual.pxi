@@ -247,6 +247,8 @@ def flow_listed(
             f"{v.size} items, they do not fit")
     if not (np.diff(s) >= n).all() or (n_rows and (s[0] != 0 or n.min() < 0)):
         raise ValueError("the lists of rows overlap")
+    if c.size and not (c.min() >= 0 and c.max() < n_cols):
+        raise ValueError(f"columns must be in [0, {n_cols})")
     for a in (n, c, v):
         if not cnp.PyArray_ISCARRAY(a):
             raise ValueError("live, columns and values must be writeable")

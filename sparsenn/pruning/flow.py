@@ -29,7 +29,9 @@ from sparsenn.sparse.living import Death, LivingWeight, Search
 
 __all__ = ["Flow"]
 
-# Connections that are sampled, of all layers and at least of one.
+# Connections that are sampled: one in so many of all layers, and at most and at least of
+# one layer.
+_ONE_IN = 64
 _SAMPLE = 1 << 21
 _LEAST = 1 << 12
 # So few are collected without a bracket.
@@ -145,8 +147,9 @@ class Flow:
         self.passes = 0
         if self.live > _FEW:
             total = sum(w.live for w in weights)
+            drawn = min(total // _ONE_IN, _SAMPLE)
             for number, layer in enumerate(self._layers):
-                n = max(_SAMPLE * layer.weight.live // total, _LEAST)
+                n = max(drawn * layer.weight.live // total, _LEAST)
                 layer.draw(n, Stream(0, Purpose.PROBE, layer=number))
             self._guess()
 
