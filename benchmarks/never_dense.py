@@ -150,8 +150,8 @@ def main() -> None:
     parser.add_argument("--limit", type=float, default=3000, help="megabytes")
     parser.add_argument(
         "--only",
-        default="random,magnitude,snip,grasp",
-        help="methods, by comma; also synflow and synflow-adaptive, which take hours",
+        default="random,magnitude,snip,grasp,synflow,synflow-adaptive",
+        help="methods, separated by commas",
     )
     parser.add_argument("--row", help=argparse.SUPPRESS)
     options = harness.parse(parser, width=256, density=0.01, batch=4, rounds=3, steps=2)

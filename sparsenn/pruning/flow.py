@@ -29,8 +29,7 @@ from sparsenn.sparse.living import Death, LivingWeight, Search
 
 __all__ = ["Flow"]
 
-# Connections that are sampled: one in so many of all layers, and at most and at least of
-# one layer.
+# Connections that are sampled: one in so many of all, at most, and at least of a layer.
 _ONE_IN = 64
 _SAMPLE = 1 << 21
 _LEAST = 1 << 12

@@ -87,6 +87,7 @@ def as_masks(living: list[LivingWeight], kept: list[Any]) -> list[np.ndarray]:
 def sampled(monkeypatch: pytest.MonkeyPatch) -> None:
     """Small networks go the way of large ones."""
     monkeypatch.setattr(flow_module, "_FEW", 0)
+    monkeypatch.setattr(flow_module, "_ONE_IN", 1)
     monkeypatch.setattr(flow_module, "_SAMPLE", 1 << 9)
     monkeypatch.setattr(flow_module, "_LEAST", 1 << 6)
 
