@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sparsenn.data.augment import Augmentation
 from sparsenn.data.batches import batches
 from sparsenn.data.csv import read_csv
 from sparsenn.data.dataset import Dataset
@@ -16,6 +17,7 @@ from sparsenn.data.split import split_indices
 from sparsenn.data.svmlight import read_svmlight
 
 __all__ = [
+    "Augmentation",
     "DataError",
     "Dataset",
     "Scaling",

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from sparsenn.data.augment import Augmentation
 from sparsenn.data.features import Features
 from sparsenn.data.scaling import Scaling
-from sparsenn.random import Stream
+from sparsenn.random import Purpose, Stream
 
 __all__ = ["batches"]
 
@@ -25,6 +27,7 @@ def batches(
     drop_last: bool = False,
     scaling: Scaling | None = None,
     dtype: npt.DTypeLike = np.float32,
+    augment: Augmentation | None = None,
 ) -> Iterator[tuple[Features, npt.NDArray[Any]]]:
     """Yield every sample once, a batch at a time, scaled and ready for a network.
 
@@ -44,6 +47,9 @@ def batches(
     scaling : Scaling, optional
         Applied to each batch; without one, x is only converted.
     dtype : float32 or float64
+    augment : Augmentation, optional
+        Applied to each batch of images before it is scaled, by a stream of the seed and
+        step of `stream`, which it needs.
 
     Yields
     ------
@@ -54,7 +60,8 @@ def batches(
     Raises
     ------
     ValueError
-        If sizes do not fit, or shuffling lacks a stream.
+        If sizes do not fit, shuffling or augmentation lacks a stream, or what is to be
+        augmented are no images.
     """
     n = x.shape[0]
     if len(y) != n:
@@ -63,10 +70,20 @@ def batches(
         raise ValueError(f"batch_size is {batch_size}; allowed are integers >= 1")
     if shuffle and stream is None:
         raise ValueError("shuffling needs a stream; give one, or shuffle=False")
+    if augment is not None:
+        augment.check(x)
+        if stream is None:
+            raise ValueError("augmentation needs a stream; give one")
     if scaling is None:
         scaling = Scaling("none", int(np.prod(x.shape[1:])), None, np.ones(1))
     order = stream.permutation(n) if shuffle and stream is not None else None
-    return _generate(x, y, batch_size, order, drop_last, scaling, np.dtype(dtype))
+    changed = None
+    if augment is not None and stream is not None:
+        changes = Stream(stream.seed, Purpose.AUGMENT, step=stream.step)
+        changed = partial(augment.apply, stream=changes)
+    return _generate(
+        x, y, batch_size, order, drop_last, scaling, np.dtype(dtype), changed
+    )
 
 
 def _generate(
@@ -77,6 +94,7 @@ def _generate(
     drop_last: bool,
     scaling: Scaling,
     dtype: np.dtype[Any],
+    changed: Callable[..., Features] | None,
 ) -> Iterator[tuple[Features, npt.NDArray[Any]]]:
     n = x.shape[0]
     for start in range(0, n, batch_size):
@@ -84,4 +102,8 @@ def _generate(
         if drop_last and stop - start < batch_size:
             return
         where = slice(start, stop) if order is None else order[start:stop]
-        yield scaling.apply(x[where], dtype), y[where]
+        batch = x[where]
+        if changed is not None:
+            samples = np.arange(start, stop) if order is None else order[start:stop]
+            batch = changed(batch, samples)
+        yield scaling.apply(batch, dtype), y[where]

@@ -14,7 +14,7 @@ from sparsenn.data.features import Features, is_sparse
 
 __all__ = ["Kind", "Scaling"]
 
-Kind = Literal["unit", "standard", "none"]
+Kind = Literal["unit", "standard", "channels", "none"]
 _CHUNK = 4096  # samples looked at together
 
 
@@ -26,11 +26,13 @@ class Scaling:
     zero. Integers and sparse data are divided by one number, the largest absolute
     value (255 for ordinary images, 16 for the digits); dense floats feature by feature.
     ``standard`` gives each feature mean 0 and standard deviation 1; a constant feature
-    becomes 0. Sparse features are only divided, never shifted. ``none`` only converts.
+    becomes 0. Sparse features are only divided, never shifted. ``channels`` does the
+    same with one mean and one deviation for all pixels of a channel of images, as is
+    usual before convolutions. ``none`` only converts.
 
     Attributes
     ----------
-    kind : {"unit", "standard", "none"}
+    kind : {"unit", "standard", "channels", "none"}
     n_features : int
         Features of one sample.
     shift : float64 array (n_features,) or None
@@ -67,7 +69,7 @@ class Scaling:
         Parameters
         ----------
         x : ndarray (samples, ...) or scipy.sparse.csr_array (samples, features)
-        kind : {"unit", "standard", "none"}
+        kind : {"unit", "standard", "channels", "none"}
 
         Returns
         -------
@@ -76,7 +78,8 @@ class Scaling:
         Raises
         ------
         ValueError
-            If `kind` is another one, or there are no samples.
+            If `kind` is another one, there are no samples, or `kind` is ``channels``
+            and samples are no images.
         """
         n_features = prod(x.shape[1:])
         if x.shape[0] < 1:
@@ -87,6 +90,8 @@ class Scaling:
             divisor = _largest(x)
         elif kind == "standard":
             shift, divisor = _moments_sparse(x) if is_sparse(x) else _moments(x)
+        elif kind == "channels":
+            shift, divisor = _moments_of_channels(x)
         return cls(kind, n_features, shift, divisor)
 
     def apply(self, x: Features, dtype: npt.DTypeLike = np.float32) -> Features:
@@ -245,6 +250,14 @@ def _largest(x: Features) -> npt.NDArray[np.float64]:
 def _moments(
     x: npt.NDArray[Any],
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """The same, but for constant features a deviation of 1."""
+    mean, deviation = _raw_moments(x)
+    return mean, np.where(deviation == 0, 1.0, deviation)
+
+
+def _raw_moments(
+    x: npt.NDArray[Any],
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """Mean and standard deviation of each feature, in float64 and two passes."""
     rows = x.reshape(x.shape[0], -1)
     chunks = range(0, rows.shape[0], _CHUNK)
@@ -263,7 +276,28 @@ def _moments(
         deviation = rows[start : start + _CHUNK] - mean
         square += np.einsum("ij,ij->j", deviation, deviation)
     deviation = np.sqrt(square / rows.shape[0])
-    return mean, np.where(constant | (deviation == 0), 1.0, deviation)
+    return mean, np.where(constant, 0.0, deviation)
+
+
+def _moments_of_channels(
+    x: Features,
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Mean and standard deviation of each feature's channel."""
+    if is_sparse(x) or x.ndim not in (3, 4):
+        raise ValueError(
+            "scaling by channels takes images (samples, height, width[, channels]), "
+            f"got {'a sparse matrix' if is_sparse(x) else f'shape {x.shape}'}; use "
+            "standard or unit"
+        )
+    n_channels = x.shape[3] if x.ndim == 4 else 1
+    places = prod(x.shape[1:3])
+    # The mean of the means of places, and what they and their variances deviate.
+    means, deviations = (m.reshape(places, n_channels) for m in _raw_moments(x))
+    mean = means.mean(axis=0)
+    variance = (deviations**2 + (means - mean) ** 2).mean(axis=0)
+    deviation = np.sqrt(variance)
+    divisor = np.where(deviation > 0, deviation, 1.0)
+    return np.tile(mean, places), np.tile(divisor, places)
 
 
 def _moments_sparse(x: Any) -> tuple[None, npt.NDArray[np.float64]]:

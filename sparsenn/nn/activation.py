@@ -17,6 +17,8 @@ class _Plain(Module):
 
     unitwise: ClassVar[bool] = True
 
+    transparent: ClassVar[bool] = True
+
     def config(self) -> dict[str, Any]:
         """No arguments."""
         return {}
@@ -69,6 +71,8 @@ class LeakyReLU(Module):
 
     unitwise: ClassVar[bool] = True
 
+    transparent: ClassVar[bool] = True
+
     def __init__(self, slope: float = 0.01) -> None:
         self.slope = slope
 
@@ -101,6 +105,8 @@ class AllReLU(Module):
     """
 
     unitwise: ClassVar[bool] = True
+
+    transparent: ClassVar[bool] = True
 
     def __init__(self, number: int, alpha: float = 0.6) -> None:
         self.number = number
@@ -139,6 +145,8 @@ class SReLU(Module):
     """
 
     unitwise: ClassVar[bool] = True
+
+    transparent: ClassVar[bool] = True
 
     def __init__(self, n_features: int, dtype: Any = np.float32) -> None:
         self.n_features = n_features

@@ -37,6 +37,8 @@ class Dropout(Module):
 
     unitwise: ClassVar[bool] = True
 
+    transparent: ClassVar[bool] = True
+
     def __init__(
         self,
         p: float = 0.5,

@@ -68,6 +68,8 @@ class KWinners(Module):
 
     unitwise: ClassVar[bool] = False
 
+    transparent: ClassVar[bool] = True
+
     def __init__(
         self,
         n_features: int,

@@ -45,6 +45,10 @@ class Module(ABC):
     #: others too (False); None if the module does not say.
     unitwise: ClassVar[bool | None] = None
 
+    #: Whether synaptic flow passes unchanged: an activation, a norm, a dropout. Of such
+    #: a module :mod:`sparsenn.pruning` leaves out what it does to a signal.
+    transparent: ClassVar[bool] = False
+
     training: bool = True
 
     _frozen: _Frozen | None = None

@@ -1,4 +1,4 @@
-"""Normalisation over the batch and over features."""
+"""Normalisation of each sample over its features."""
 
 from __future__ import annotations
 
@@ -10,97 +10,6 @@ from sparsenn import ops
 from sparsenn.autograd import Tensor
 from sparsenn.nn.config import layer
 from sparsenn.nn.module import Module
-
-
-@final
-@layer
-class BatchNorm1d(Module):
-    """Normalises each feature over the batch, then scales and shifts it.
-
-    Parameters
-    ----------
-    n_features : int
-    eps : float
-        Added to the variance.
-    momentum : float
-        Weight of the newest batch in the running statistics, which evaluation uses.
-    dtype : float32 or float64
-
-    Notes
-    -----
-    The batch is normalised by its biased variance; the running variance averages the
-    unbiased one.
-
-    References
-    ----------
-    Ioffe & Szegedy, "Batch normalization", arXiv:1502.03167.
-    """
-
-    buffers: ClassVar[tuple[str, ...]] = ("running_mean", "running_var")
-
-    unitwise: ClassVar[bool] = True  # in evaluation
-
-    def __init__(
-        self,
-        n_features: int,
-        eps: float = 1e-5,
-        momentum: float = 0.1,
-        dtype: Any = np.float32,
-    ) -> None:
-        self.n_features = n_features
-        self.eps = eps
-        self.momentum = momentum
-        self.weight = Tensor(np.ones(n_features, dtype), requires_grad=True)
-        self.bias = Tensor(np.zeros(n_features, dtype), requires_grad=True)
-        self.running_mean = np.zeros(n_features, dtype)
-        self.running_var = np.ones(n_features, dtype)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Shape (batch, n_features) in and out.
-
-        One sample has no variance: in training, too, it is normalised by the running
-        statistics, and leaves them as they are.
-        """
-        if x.ndim != 2 or x.shape[1] != self.n_features:
-            raise ValueError(
-                f"BatchNorm1d({self.n_features}) takes (batch, {self.n_features}), "
-                f"got {x.shape}"
-            )
-        batch = x.shape[0]
-        if self.training and batch > 1:
-            mean = ops.mean(x, axis=0)
-            centred = x - mean
-            var = ops.mean(centred * centred, axis=0)
-            m = self.momentum
-            self.running_mean += m * (mean.data - self.running_mean)
-            self.running_var += m * (
-                var.data * (batch / (batch - 1)) - self.running_var
-            )
-        else:
-            centred = x - self.running_mean
-            var = Tensor(self.running_var)
-        return centred * (self.weight / ops.sqrt(var + self.eps)) + self.bias
-
-    def select(self, features: np.ndarray) -> BatchNorm1d:
-        """The parameters and statistics of some features."""
-        n, dtype = int(np.count_nonzero(features)), self.weight.dtype
-        new = BatchNorm1d(n, self.eps, self.momentum, dtype)
-        for name in ("weight", "bias"):
-            old = getattr(self, name)
-            array = old.data[features]
-            setattr(new, name, Tensor(array, requires_grad=old.requires_grad))
-        new.running_mean = self.running_mean[features]
-        new.running_var = self.running_var[features]
-        new.training = self.training
-        return new
-
-    def config(self) -> dict[str, Any]:
-        """Sizes and constants."""
-        return {
-            "n_features": self.n_features,
-            "eps": self.eps,
-            "momentum": self.momentum,
-        }
 
 
 @final
@@ -122,6 +31,8 @@ class LayerNorm(Module):
     """
 
     unitwise: ClassVar[bool] = False
+
+    transparent: ClassVar[bool] = True
 
     def __init__(
         self, n_features: int, eps: float = 1e-5, dtype: Any = np.float32
@@ -145,3 +56,70 @@ class LayerNorm(Module):
     def config(self) -> dict[str, Any]:
         """Size and constant."""
         return {"n_features": self.n_features, "eps": self.eps}
+
+
+@final
+@layer
+class GroupNorm(Module):
+    """Normalises each sample over groups of channels and all places.
+
+    Then scales and shifts each channel. One group is layer normalisation over channels
+    and places, as many groups as channels instance normalisation.
+
+    Parameters
+    ----------
+    n_groups : int
+    n_features : int
+        Channels, a multiple of `n_groups`.
+    eps : float
+        Added to the variance.
+    dtype : float32 or float64
+
+    References
+    ----------
+    Wu & He, "Group normalization", arXiv:1803.08494.
+    """
+
+    unitwise: ClassVar[bool] = False
+
+    transparent: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        n_groups: int,
+        n_features: int,
+        eps: float = 1e-5,
+        dtype: Any = np.float32,
+    ) -> None:
+        if n_groups < 1 or n_features % n_groups:
+            raise ValueError(
+                f"n_features must be a multiple of n_groups, got {n_features} channels "
+                f"and {n_groups} groups"
+            )
+        self.n_groups = n_groups
+        self.n_features = n_features
+        self.eps = eps
+        self.weight = Tensor(np.ones(n_features, dtype), requires_grad=True)
+        self.bias = Tensor(np.zeros(n_features, dtype), requires_grad=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Shape (batch, n_features, ...) in and out."""
+        if x.ndim < 2 or x.shape[1] != self.n_features:
+            raise ValueError(
+                f"GroupNorm({self.n_groups}, {self.n_features}) takes (batch, "
+                f"{self.n_features}, ...), got {x.shape}"
+            )
+        groups = ops.reshape(x, (x.shape[0], self.n_groups, -1))
+        centred = groups - ops.mean(groups, axis=2, keepdims=True)
+        var = ops.mean(centred * centred, axis=2, keepdims=True)
+        normed = ops.reshape(centred / ops.sqrt(var + self.eps), x.shape)
+        shape = (-1, *(1,) * (x.ndim - 2))
+        return normed * self.weight.reshape(shape) + self.bias.reshape(shape)
+
+    def config(self) -> dict[str, Any]:
+        """Sizes and constant."""
+        return {
+            "n_groups": self.n_groups,
+            "n_features": self.n_features,
+            "eps": self.eps,
+        }

@@ -20,6 +20,7 @@ from sparsenn.ops.arithmetic import (
     square,
     sub,
 )
+from sparsenn.ops.batch_norm import batch_norm
 from sparsenn.ops.broadcasting import broadcast_to, sum_to
 from sparsenn.ops.choice import (
     abs,
@@ -55,6 +56,7 @@ from sparsenn.ops.k_winners import k_winners
 from sparsenn.ops.losses import bce, bce_with_logits, cross_entropy, mse, nll
 from sparsenn.ops.normalized import log_softmax, logsumexp, softmax
 from sparsenn.ops.outer_sum import OuterSum
+from sparsenn.ops.pooling import avg_pool2d, max_pool2d
 from sparsenn.ops.product import matmul
 from sparsenn.ops.reduce import max, mean, min, norm, sum, var
 from sparsenn.ops.score_stream import (
@@ -87,6 +89,8 @@ __all__ = [
     "add",
     "as_input",
     "astype",
+    "avg_pool2d",
+    "batch_norm",
     "bce",
     "bce_with_logits",
     "broadcast_to",
@@ -119,6 +123,7 @@ __all__ = [
     "logsumexp",
     "matmul",
     "max",
+    "max_pool2d",
     "maximum",
     "mean",
     "min",

@@ -83,7 +83,7 @@ class Shares:
         if not self.by_layer:
             return [(open_, total - sum(w.before for w in weights if w.exempt))]
         counts = allocate(
-            [w.param.shape for w in weights],
+            [w.param.axes for w in weights],
             total / sum(w.n_positions for w in weights),
             self.allocation,
             [w.number for w in weights if w.exempt],

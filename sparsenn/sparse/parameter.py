@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, cast, final
 
@@ -80,6 +81,9 @@ class SparseParameter:
     observer : callable or None
         Gets every batch that a layer multiplies with the weight, a Tensor or a
         SparseBatch.
+    kernel : tuple of int
+        Extents of a convolution's kernel, whose taps the columns run through for each
+        input channel: (n_out, n_in * height * width). Empty of any other weight.
     frozen : int or None
         The batch size that the weight is frozen for, see :meth:`freeze`.
     virtual : VirtualWeight or None
@@ -94,6 +98,7 @@ class SparseParameter:
         "frozen",
         "gate",
         "initializer",
+        "kernel",
         "name",
         "observer",
         "origin",
@@ -115,6 +120,7 @@ class SparseParameter:
         self.factors: list[tuple[np.ndarray, Any]] | None = None
         self.gate: Gate | None = None
         self.frozen: int | None = None
+        self.kernel: tuple[int, ...] = ()
         self.behind: Behind | None = None
         self.virtual: VirtualWeight | None = None
         self._pattern: SparsePattern | None = pattern
@@ -141,6 +147,7 @@ class SparseParameter:
         for slot in cls.__slots__:
             setattr(new, slot, None)
         new.name, new.initializer, new.origin = name, weight.initializer, origin
+        new.kernel = ()
         new.virtual = weight
         new._values = Tensor(np.zeros(0, weight.dtype), requires_grad=True)
         return new
@@ -395,6 +402,12 @@ class SparseParameter:
     def shape(self) -> tuple[int, int]:
         """(n_out, n_in)."""
         return self.pattern.shape if self.virtual is None else self.virtual.shape
+
+    @property
+    def axes(self) -> tuple[int, ...]:
+        """(n_out, n_in) and the kernel's extents, as Erdos-Renyi allocations ask."""
+        n_out, n_columns = self.shape
+        return n_out, n_columns // max(math.prod(self.kernel), 1), *self.kernel
 
     @property
     def nnz(self) -> int:

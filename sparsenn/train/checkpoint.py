@@ -36,7 +36,7 @@ from sparsenn.train.state import State
 _ALIGNED = ("values", "momentum")
 
 # Settings that older checkpoints do not have: what they were then.
-_BEFORE = {"optimizer.lazy": False}
+_BEFORE = {"optimizer.lazy": False, "augment": "None"}
 
 _PLAN = ("seed", "batch_size", "epochs", "steps_per_epoch", "val_fraction", "n_train")
 
@@ -79,6 +79,7 @@ def _settings(state: State) -> dict[str, Any]:
     """
     labels = np.ascontiguousarray(state.labels, np.int64)
     found: dict[str, Any] = {
+        "augment": repr(state.augment),
         "clip_grad_norm": state.clip_grad_norm,
         "labels": f"crc32:{zlib.crc32(labels.data):08x}",
         "scaling": None if state.scaling is None else state.scaling.to_dict(),

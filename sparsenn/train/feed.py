@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from sparsenn.data import batches
+from sparsenn.data import Augmentation, batches
 from sparsenn.random import Purpose, Stream
 
 
@@ -21,6 +21,7 @@ def feed(
     dtype: Any = np.float32,
     stream: Stream | None = None,
     skip: int = 0,
+    augment: Augmentation | None = None,
 ) -> Iterator[tuple[Any, np.ndarray]]:
     """Scaled batches, in the order of a stream or (without one) of the data.
 
@@ -35,6 +36,8 @@ def feed(
         Gives the order of an epoch.
     skip : int
         Leave out the first batches, as when training is resumed inside an epoch.
+    augment : Augmentation, optional
+        Applied to each batch of images; needs a stream.
     """
     found = batches(
         x,
@@ -44,6 +47,7 @@ def feed(
         shuffle=stream is not None,
         scaling=scaling,
         dtype=dtype,
+        augment=augment,
     )
     return islice(found, skip, None)
 

@@ -20,7 +20,7 @@ from sparsenn.train.history import History
 from sparsenn.train.state import State
 
 if TYPE_CHECKING:
-    from sparsenn.data import Dataset
+    from sparsenn.data import Augmentation, Dataset
     from sparsenn.train.checkpoint import CheckpointFile
 
 
@@ -52,6 +52,7 @@ def fit(
     callbacks: Iterable[Callback] = (),
     val_fraction: float = 0.0,
     clip_grad_norm: float | None = None,
+    augment: Augmentation | None = None,
     start: CheckpointFile | str | os.PathLike[str] | None = None,
 ) -> History:
     """Trains a model on a data set and measures it after every epoch.
@@ -90,6 +91,8 @@ def fit(
         Share of the training data, in [0, 1), held out for validation.
     clip_grad_norm : float, optional
         Bound on the L2 norm of all gradients together.
+    augment : Augmentation, optional
+        Random changes of the training images, other ones in every epoch.
     start : checkpoint or path, optional
         Where to go on; everything else must be as it was.
 
@@ -125,6 +128,7 @@ def fit(
         n_train=n_train,
         labels=parts.train[1],
         clip_grad_norm=clip_grad_norm,
+        augment=augment,
         callbacks=in_order(callbacks),
     )
     state.history.scaling = state.scaling
@@ -222,6 +226,7 @@ def _train_epoch(
         dtype=model_dtype(state.model),
         stream=stream,
         skip=state.batch,
+        augment=state.augment,
     )
     began = time.perf_counter()
     for x, y in batches:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
+    from sparsenn.data import Augmentation
     from sparsenn.train.callbacks import Callback
     from sparsenn.train.history import History
 
@@ -28,6 +29,8 @@ class State:
     n_train, labels
         Number and classes of the samples that are learned.
     clip_grad_norm : float or None
+        As given.
+    augment : Augmentation or None
         As given.
     epoch, batch, step : int
         Finished epochs; finished batches of the current epoch; finished steps in all.
@@ -63,6 +66,7 @@ class State:
     n_train: int = 0
     labels: Any = ()
     clip_grad_norm: float | None = None
+    augment: Augmentation | None = None
     epoch: int = 0
     batch: int = 0
     step: int = 0

@@ -153,7 +153,7 @@ def test_stored_exactly(kind):
 @pytest.mark.parametrize(
     ("change", "match"),
     [
-        ({"kind": "max"}, "allowed are unit, standard, none"),
+        ({"kind": "max"}, "allowed are unit, standard, channels, none"),
         ({"n_features": 0}, "n_features is 0"),
         ({"n_features": 2.0}, "n_features is 2.0"),
         ({"n_features": 3}, "shift has shape"),
