@@ -21,16 +21,21 @@ from sparsenn.nn.linear import Linear
 from sparsenn.nn.module import Module
 from sparsenn.nn.norm import GroupNorm, LayerNorm
 from sparsenn.nn.pooling import AvgPool2d, GlobalAvgPool, MaxPool2d
+from sparsenn.nn.recurrent import GRU, LSTM, RNN, FinalState
 from sparsenn.nn.residual import Identity, PaddedShortcut, Residual
 from sparsenn.nn.shape import Flatten, ToImage
 
 __all__ = [
     "GELU",
+    "GRU",
+    "LSTM",
+    "RNN",
     "AllReLU",
     "AvgPool2d",
     "BatchNorm1d",
     "BatchNorm2d",
     "Dropout",
+    "FinalState",
     "Flatten",
     "GlobalAvgPool",
     "GroupNorm",

@@ -11,8 +11,9 @@ from sparsenn.autograd import Tensor
 from sparsenn.nn import init
 from sparsenn.nn.config import layer
 from sparsenn.nn.module import Module
-from sparsenn.random import Purpose, Stream, as_seed
-from sparsenn.sparse import Origin, SparseParameter, SparsePattern, VirtualWeight
+from sparsenn.nn.weight import sparse_weight
+from sparsenn.random import as_seed
+from sparsenn.sparse import SparseParameter, SparsePattern
 from sparsenn.sparse.parameter import Initializer
 
 
@@ -71,25 +72,14 @@ class Linear(Module):
     ) -> None:
         if n_in < 0 or n_out < 0:
             raise ValueError(f"n_in and n_out must be at least 0, got {n_in}, {n_out}")
-        shape = (n_out, n_in)
         seed = as_seed(seed)
         self.n_in, self.n_out = n_in, n_out
         self.sparse_input = bool(sparse_input)
         dtype = np.dtype(dtype)
-        stream = Stream(seed, Purpose.INIT, layer=number)
-        if pattern is None and nnz is None and density is None:
-            weight = VirtualWeight(
-                shape, init, stream, dtype, by_column=self.sparse_input
-            )
-            origin = Origin(stream, full=True)
-            self.weight = SparseParameter.from_virtual(weight, "weight", origin)
-        else:
-            pattern = _connections(shape, density, nnz, pattern, seed, number)
-            if sparse_input:
-                pattern = pattern.stored_by_column()
-            values = init(pattern, stream, dtype, None)
-            origin = Origin(stream, full=pattern.is_full)
-            self.weight = SparseParameter(pattern, values, "weight", init, origin)
+        self.weight = sparse_weight(
+            (n_out, n_in), density, nnz=nnz, pattern=pattern, init=init, seed=seed,
+            number=number, dtype=dtype, by_column=self.sparse_input,
+        )  # fmt: skip
         self.bias = Tensor(np.zeros(n_out, dtype), requires_grad=True) if bias else None
 
     takes_sparse: ClassVar[bool] = True
@@ -129,27 +119,3 @@ class Linear(Module):
         new = cls(**config, nnz=0, init=init.Constant(0.0), seed=0)
         new.weight.origin = None  # what is read into it was drawn elsewhere
         return new
-
-
-def _connections(
-    shape: tuple[int, int],
-    density: float | None,
-    nnz: int | None,
-    pattern: SparsePattern | None,
-    seed: int,
-    number: int,
-) -> SparsePattern:
-    """The pattern given, or one at random with as many connections as are asked for."""
-    if pattern is not None:
-        if pattern.shape != shape:
-            raise ValueError(
-                f"the pattern has shape {pattern.shape}, the layer (n_out, n_in) = "
-                f"{shape}"
-            )
-        return pattern
-    if nnz is None:
-        if density is None or not 0.0 <= density <= 1.0:
-            raise ValueError(f"density must be in [0, 1], got {density}")
-        nnz = round(density * shape[0] * shape[1])
-    stream = Stream(seed, Purpose.PATTERN, layer=number)
-    return SparsePattern.random(shape, nnz, stream=stream)

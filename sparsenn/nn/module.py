@@ -69,7 +69,7 @@ class Module(ABC):
         """
         return self.forward(self.accept(as_input(x)))
 
-    def accept(self, x: Tensor | SparseBatch) -> Any:
+    def accept(self, x: Any) -> Any:
         """What :meth:`forward` may get for a batch."""
         if isinstance(x, SparseBatch) and not self.takes_sparse:
             return wrap(x.to_dense())

@@ -58,6 +58,7 @@ from sparsenn.ops.normalized import log_softmax, logsumexp, softmax
 from sparsenn.ops.outer_sum import OuterSum
 from sparsenn.ops.pooling import avg_pool2d, max_pool2d
 from sparsenn.ops.product import matmul
+from sparsenn.ops.recurrence import recurrence
 from sparsenn.ops.reduce import max, mean, min, norm, sum, var
 from sparsenn.ops.score_stream import (
     ArrayScores,
@@ -135,6 +136,7 @@ __all__ = [
     "norm",
     "pad",
     "pow",
+    "recurrence",
     "relu",
     "reshape",
     "scatter_add",

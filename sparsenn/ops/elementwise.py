@@ -59,7 +59,7 @@ def _tanh_vjp(g: Tensor, out: Tensor, inputs: tuple, needs: tuple) -> tuple:
     return (mul(g, sub(1, square(out))),)
 
 
-def _sigmoid_forward(x: np.ndarray) -> np.ndarray:
+def sigmoid_array(x: np.ndarray) -> np.ndarray:
     # exp(-|x|) never overflows, and both branches keep full relative accuracy.
     z = np.exp(-np.abs(x))
     return np.maximum(z, x >= 0) / (1 + z)  # z <= 1, so the maximum is a choice
@@ -98,7 +98,7 @@ _COS = primitive("cos", np.cos, _cos_vjp, saves=("0",), sample=unary())
 _TANH = primitive("tanh", np.tanh, _tanh_vjp, saves=("o",), sample=unary())
 _SIGMOID = primitive(
     "sigmoid",
-    _sigmoid_forward,
+    sigmoid_array,
     _sigmoid_vjp,
     saves=("o",),
     sample=unary(-4, 4),

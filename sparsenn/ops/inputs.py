@@ -8,24 +8,25 @@ import numpy as np
 
 from sparsenn.autograd import Tensor
 from sparsenn.autograd.array import asarray_activation
+from sparsenn.autograd.sequences import Sequences
 from sparsenn.autograd.tensor import wrap
 from sparsenn.ops.sparse_batch import SparseBatch
 
 
-def as_input(x: Any) -> Tensor | SparseBatch:
+def as_input(x: Any) -> Tensor | SparseBatch | Sequences:
     """A batch as a Tensor with the sample axis fastest in memory.
 
     Parameters
     ----------
-    x : Tensor, SparseBatch, array_like or scipy sparse array, shape (batch, ...)
-        Tensors and sparse batches pass unchanged. float64 data stay float64, everything
-        else becomes float32.
+    x : Tensor, SparseBatch, Sequences, array_like or scipy sparse array
+        Of shape (batch, ...). The first three pass unchanged. float64 data stay
+        float64, everything else becomes float32.
 
     Returns
     -------
-    Tensor, or SparseBatch for scipy's sparse arrays
+    Tensor, SparseBatch for scipy's sparse arrays, or Sequences
     """
-    if isinstance(x, Tensor | SparseBatch):
+    if isinstance(x, Tensor | SparseBatch | Sequences):
         return x
     if hasattr(x, "tocsr"):
         return SparseBatch(x)

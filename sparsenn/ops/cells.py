@@ -1,0 +1,170 @@
+"""What one step of a recurrent layer does, and the slopes of it.
+
+A cell makes the next state from ``p``, the projected input, ``q``, the projected hidden
+state, and the state before. Both projections hold the gates side by side, as many as
+the cell has, each as wide as the hidden state; a state holds the hidden state and, of
+an LSTM, the cell state after it.
+
+`step` works on arrays, for the steps one by one. `slopes` are what the derivative of a
+step is made of, for all tokens at once; `to_hidden` and `to_input` are that derivative:
+they take the gradient of the new state to those of q and of the state before, and to
+that of p. Both are linear in the gradient, and written in operations.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol, final
+
+import numpy as np
+
+from sparsenn.autograd import Tensor
+from sparsenn.autograd.tensor import wrap
+from sparsenn.ops.elementwise import sigmoid, tanh
+from sparsenn.ops.elementwise import sigmoid_array as _sigmoid
+from sparsenn.ops.shape import concatenate
+
+__all__ = ["CELLS", "Cell"]
+
+Slopes = tuple[Tensor, ...]
+
+
+class Cell(Protocol):
+    """A kind of recurrent layer.
+
+    Attributes
+    ----------
+    gates : int
+        Blocks of rows of its weights.
+    states : int
+        Vectors of its state.
+    """
+
+    gates: int
+    states: int
+
+    def step(self, p: np.ndarray, q: np.ndarray, s: np.ndarray) -> np.ndarray:
+        """The next state, shape (batch, states * hidden)."""
+
+    def slopes(self, p: Tensor, q: Tensor, s: Tensor, new: Tensor) -> Slopes:
+        """Factors of the derivative, a row for each token."""
+
+    def to_hidden(self, d: Tensor, slopes: Slopes) -> tuple[Tensor, Tensor | None]:
+        """Gradients of q, and of the state before except through q."""
+
+    def to_input(self, d: Tensor, dq: Tensor, slopes: Slopes) -> Tensor:
+        """Gradient of p, given that of q."""
+
+
+def _split(x: Any, parts: int) -> list[Any]:
+    """Blocks of columns."""
+    width = x.shape[1] // parts
+    return [x[:, i * width : (i + 1) * width] for i in range(parts)]
+
+
+@final
+class _Elman:
+    """``h' = activation(p + q)``: tanh or ReLU."""
+
+    gates = states = 1
+
+    def __init__(self, relu: bool) -> None:
+        self.relu = relu
+
+    def step(self, p: np.ndarray, q: np.ndarray, s: np.ndarray) -> np.ndarray:
+        a = p + q
+        return np.maximum(a, 0) if self.relu else np.tanh(a)
+
+    def slopes(self, p: Tensor, q: Tensor, s: Tensor, new: Tensor) -> Slopes:
+        if self.relu:
+            return (wrap((new.data > 0).astype(new.dtype)),)
+        return (1 - new * new,)
+
+    def to_hidden(self, d: Tensor, slopes: Slopes) -> tuple[Tensor, Tensor | None]:
+        return d * slopes[0], None
+
+    def to_input(self, d: Tensor, dq: Tensor, slopes: Slopes) -> Tensor:
+        return dq
+
+
+@final
+class _GRU:
+    """Gates r, z and the candidate n, in this order.
+
+    ``r = sigmoid(p_r + q_r)``, ``z = sigmoid(p_z + q_z)``, ``n = tanh(p_n + r q_n)``,
+    ``h' = (1 - z) n + z h``.
+    """
+
+    gates, states = 3, 1
+
+    def step(self, p: np.ndarray, q: np.ndarray, s: np.ndarray) -> np.ndarray:
+        width = s.shape[1]
+        both = _sigmoid(p[:, : 2 * width] + q[:, : 2 * width])
+        r, z = both[:, :width], both[:, width:]
+        n = np.tanh(p[:, 2 * width :] + r * q[:, 2 * width :])
+        return n + z * (s - n)
+
+    def slopes(self, p: Tensor, q: Tensor, s: Tensor, new: Tensor) -> Slopes:
+        width = s.shape[1]
+        p_n, q_n = p[:, 2 * width :], q[:, 2 * width :]
+        r, z = _split(sigmoid(p[:, : 2 * width] + q[:, : 2 * width]), 2)
+        n = tanh(p_n + r * q_n)
+        keep = 1 - z
+        of_n = keep * (1 - n * n)
+        of_r = of_n * q_n * (r * (1 - r))
+        of_z = (s - n) * (z * keep)
+        return concatenate([of_r, of_z, of_n * r], 1), z, of_n
+
+    def to_hidden(self, d: Tensor, slopes: Slopes) -> tuple[Tensor, Tensor | None]:
+        return concatenate([d, d, d], 1) * slopes[0], d * slopes[1]
+
+    def to_input(self, d: Tensor, dq: Tensor, slopes: Slopes) -> Tensor:
+        width = d.shape[1]
+        return concatenate([dq[:, : 2 * width], d * slopes[2]], 1)
+
+
+@final
+class _LSTM:
+    """Gates i, f, the candidate g and o, in this order, of ``p + q``.
+
+    ``c' = sigmoid(f) c + sigmoid(i) tanh(g)``, ``h' = sigmoid(o) tanh(c')``.
+    """
+
+    gates, states = 4, 2
+
+    def step(self, p: np.ndarray, q: np.ndarray, s: np.ndarray) -> np.ndarray:
+        width = s.shape[1] // 2
+        a = p + q
+        both = _sigmoid(a[:, : 2 * width])
+        c = both[:, width:] * s[:, width:]
+        c += both[:, :width] * np.tanh(a[:, 2 * width : 3 * width])
+        out = np.empty_like(s, order="F")
+        out[:, width:] = c
+        np.multiply(_sigmoid(a[:, 3 * width :]), np.tanh(c), out=out[:, :width])
+        return out
+
+    def slopes(self, p: Tensor, q: Tensor, s: Tensor, new: Tensor) -> Slopes:
+        i, f, g, o = _split(p + q, 4)
+        i, f, g, o = sigmoid(i), sigmoid(f), tanh(g), sigmoid(o)
+        before, after = _split(s, 2)[1], tanh(_split(new, 2)[1])
+        of_i = g * (i * (1 - i))
+        of_f = before * (f * (1 - f))
+        of_o = after * (o * (1 - o))
+        gates = concatenate([of_i, of_f, i * (1 - g * g), of_o], 1)
+        return gates, f, o * (1 - after * after)
+
+    def to_hidden(self, d: Tensor, slopes: Slopes) -> tuple[Tensor, Tensor | None]:
+        dh, dc = _split(d, 2)
+        dc = dc + dh * slopes[2]
+        return concatenate([dc, dc, dc, dh], 1) * slopes[0], dc * slopes[1]
+
+    def to_input(self, d: Tensor, dq: Tensor, slopes: Slopes) -> Tensor:
+        return dq
+
+
+#: Every kind by its name.
+CELLS: dict[str, Cell] = {
+    "rnn-tanh": _Elman(relu=False),
+    "rnn-relu": _Elman(relu=True),
+    "gru": _GRU(),
+    "lstm": _LSTM(),
+}
