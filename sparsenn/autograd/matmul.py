@@ -17,7 +17,7 @@ import numpy as np
 from sparsenn import blas
 from sparsenn.autograd.array import as_order
 
-__all__ = ["matmul"]
+__all__ = ["matmul", "matmul_into"]
 
 # Multiply-adds. BLAS libraries use one thread of their own accord up to _SMALL;
 # from _LARGE on, about 0.1 ms, sharing the work is worth the waking of threads.
@@ -94,13 +94,12 @@ def _tiles(m: int, n: int, work: int) -> list[tuple[slice, slice]]:
 
 
 def _unit_stride(a: np.ndarray) -> np.ndarray:
-    """A matrix that BLAS takes as it is; NumPy's own loop for others is slow."""
-    flags = a.flags
-    if flags.c_contiguous or flags.f_contiguous:
+    """Matrices that BLAS takes as they are; NumPy's own loop for others is slow."""
+    if a.flags.c_contiguous or (a.ndim == 2 and a.flags.f_contiguous):
         return a
     size = a.itemsize
-    rows, columns = a.strides
-    m, n = a.shape
+    rows, columns = a.strides[-2:]
+    m, n = a.shape[-2:]
     if columns == size and rows >= n * size and rows % size == 0:
         return a
     if rows == size and columns >= m * size and columns % size == 0:
@@ -109,18 +108,38 @@ def _unit_stride(a: np.ndarray) -> np.ndarray:
 
 
 def _stack(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """C-ordered product of stacks of matrices; threads share the stack."""
-    a, b = np.ascontiguousarray(a), np.ascontiguousarray(b)
+    """C-ordered product of stacks of matrices."""
     lead = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
-    m, k = a.shape[-2:]
-    n = b.shape[-1]
-    out = np.empty((*lead, m, n), a.dtype)
+    out = np.empty((*lead, a.shape[-2], b.shape[-1]), a.dtype)
+    matmul_into(a, b, out)
+    return out
+
+
+def matmul_into(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
+    """Write products of stacks of matrices; threads share the stack.
+
+    Parameters
+    ----------
+    a : ndarray
+        (..., m, k).
+    b : ndarray
+        (..., k, n), of the same dtype.
+    out : ndarray
+        (..., m, n) with all leading axes. Matrices of any of the three may be strided
+        views, by row or by column: BLAS takes them as they are.
+    """
+    lead, (m, n) = out.shape[:-2], out.shape[-2:]
+    k = a.shape[-1]
     work = out.size * k
+    if m * n * k > _SMALL:
+        a, b = _unit_stride(a), _unit_stride(b)
     if work < _LARGE or lead[0] == 1:
         if m * n * k <= _SMALL:
-            return np.matmul(a, b, out=out)
+            np.matmul(a, b, out=out)
+            return
         with blas.one_thread():
-            return np.matmul(a, b, out=out)
+            np.matmul(a, b, out=out)
+        return
     a = np.broadcast_to(a, lead + a.shape[-2:])
     b = np.broadcast_to(b, lead + b.shape[-2:])
     parts = min(lead[0], _MOST_TILES)
@@ -130,7 +149,6 @@ def _stack(a: np.ndarray, b: np.ndarray) -> np.ndarray:
         np.matmul(a[part], b[part], out=out[part])
 
     _share(chunk, parts)
-    return out
 
 
 def _share(task: Callable[[int], Any], n: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sparsenn.models.build import build, parse_sizes, sizes_for
+from sparsenn.models.gpt import gpt
 from sparsenn.models.mlp import ACTIVATIONS, mlp
 
-__all__ = ["ACTIVATIONS", "build", "mlp", "parse_sizes", "sizes_for"]
+__all__ = ["ACTIVATIONS", "build", "gpt", "mlp", "parse_sizes", "sizes_for"]

@@ -12,18 +12,21 @@ from sparsenn.nn.activation import (
     SReLU,
     Tanh,
 )
+from sparsenn.nn.attention import MultiheadAttention, local_pattern
 from sparsenn.nn.batch_norm import BatchNorm1d, BatchNorm2d
 from sparsenn.nn.config import from_config
 from sparsenn.nn.container import Sequential
 from sparsenn.nn.dropout import Dropout
+from sparsenn.nn.embedding import Embedding, PositionalEncoding
 from sparsenn.nn.k_winners import KWinners
 from sparsenn.nn.linear import Linear
 from sparsenn.nn.module import Module
-from sparsenn.nn.norm import GroupNorm, LayerNorm
+from sparsenn.nn.norm import GroupNorm, LayerNorm, RMSNorm
 from sparsenn.nn.pooling import AvgPool2d, GlobalAvgPool, MaxPool2d
 from sparsenn.nn.recurrent import GRU, LSTM, RNN, FinalState
 from sparsenn.nn.residual import Identity, PaddedShortcut, Residual
 from sparsenn.nn.shape import Flatten, ToImage
+from sparsenn.nn.transformer import TransformerDecoderLayer, TransformerEncoderLayer
 
 __all__ = [
     "GELU",
@@ -35,6 +38,7 @@ __all__ = [
     "BatchNorm1d",
     "BatchNorm2d",
     "Dropout",
+    "Embedding",
     "FinalState",
     "Flatten",
     "GlobalAvgPool",
@@ -46,7 +50,10 @@ __all__ = [
     "Linear",
     "MaxPool2d",
     "Module",
+    "MultiheadAttention",
     "PaddedShortcut",
+    "PositionalEncoding",
+    "RMSNorm",
     "ReLU",
     "Residual",
     "SReLU",
@@ -54,7 +61,10 @@ __all__ = [
     "Sigmoid",
     "Tanh",
     "ToImage",
+    "TransformerDecoderLayer",
+    "TransformerEncoderLayer",
     "from_config",
     "functional",
     "init",
+    "local_pattern",
 ]

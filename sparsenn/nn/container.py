@@ -37,6 +37,10 @@ class Sequential(Module):
 
     takes_sparse: ClassVar[bool] = True
 
+    def accept(self, x: Any) -> Any:
+        """What the first layer accepts."""
+        return self.layers[0].accept(x) if self.layers else super().accept(x)
+
     def forward(self, x: Any) -> Tensor:
         """Output of the last layer."""
         i = 0

@@ -7,7 +7,9 @@ from typing import Any, ClassVar, final
 
 import numpy as np
 
+from sparsenn import ops
 from sparsenn.autograd import Tensor
+from sparsenn.autograd.array import is_activation
 from sparsenn.nn.config import layer
 from sparsenn.nn.module import Module
 from sparsenn.random import Purpose, Stream, as_seed
@@ -57,6 +59,8 @@ class Dropout(Module):
         """The masked activations; the identity in evaluation."""
         if not self.training or self.p == 0.0:
             return x
+        if x.ndim > 2 and not is_activation(x.data):  # tokens: all axes but the last
+            return ops.split_samples(self.forward(ops.join_samples(x)), x.shape[:-1])
         step = int(self.calls[0])
         self.calls += 1
         stream = Stream(self.seed, Purpose.DROPOUT, layer=self.number, step=step)

@@ -90,7 +90,7 @@ class Linear(Module):
         *,
         activation: Literal["relu"] | None = None,
     ) -> Tensor:
-        """``activation(x W^T + b)``, shape (batch, n_out)."""
+        """``activation(x W^T + b)``, shape (..., n_in) to (..., n_out)."""
         return ops.linear(x, self.weight, self.bias, activation=activation)
 
     def chain(self) -> list[SparseParameter]:

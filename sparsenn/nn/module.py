@@ -67,10 +67,11 @@ class Module(ABC):
             becomes a :class:`sparsenn.ops.SparseBatch` if the module
             :attr:`takes_sparse`; any other module gets it made dense.
         """
-        return self.forward(self.accept(as_input(x)))
+        return self.forward(self.accept(x))
 
     def accept(self, x: Any) -> Any:
-        """What :meth:`forward` may get for a batch."""
+        """What :meth:`forward` gets for a batch: what its layers can work on."""
+        x = as_input(x)
         if isinstance(x, SparseBatch) and not self.takes_sparse:
             return wrap(x.to_dense())
         return x

@@ -44,14 +44,45 @@ class LayerNorm(Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Shape (..., n_features) in and out."""
-        if x.shape[-1] != self.n_features:
-            raise ValueError(
-                f"LayerNorm({self.n_features}) takes (..., {self.n_features}), "
-                f"got {x.shape}"
-            )
-        centred = x - ops.mean(x, axis=-1, keepdims=True)
-        var = ops.mean(centred * centred, axis=-1, keepdims=True)
-        return centred / ops.sqrt(var + self.eps) * self.weight + self.bias
+        return ops.layer_norm(x, self.weight, self.bias, self.eps)
+
+    def config(self) -> dict[str, Any]:
+        """Size and constant."""
+        return {"n_features": self.n_features, "eps": self.eps}
+
+
+@final
+@layer
+class RMSNorm(Module):
+    """Divides each sample by the root mean square of its features, then scales them.
+
+    Parameters
+    ----------
+    n_features : int
+        Size of the last axis.
+    eps : float
+        Added to the mean square.
+    dtype : float32 or float64
+
+    References
+    ----------
+    Zhang & Sennrich, "Root mean square layer normalization", arXiv:1910.07467.
+    """
+
+    unitwise: ClassVar[bool] = False
+
+    transparent: ClassVar[bool] = True
+
+    def __init__(
+        self, n_features: int, eps: float = 1e-5, dtype: Any = np.float32
+    ) -> None:
+        self.n_features = n_features
+        self.eps = eps
+        self.weight = Tensor(np.ones(n_features, dtype), requires_grad=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Shape (..., n_features) in and out."""
+        return ops.rms_norm(x, self.weight, self.eps)
 
     def config(self) -> dict[str, Any]:
         """Size and constant."""

@@ -20,6 +20,7 @@ from sparsenn.ops.arithmetic import (
     square,
     sub,
 )
+from sparsenn.ops.attention import attention
 from sparsenn.ops.batch_norm import batch_norm
 from sparsenn.ops.broadcasting import broadcast_to, sum_to
 from sparsenn.ops.choice import (
@@ -53,6 +54,7 @@ from sparsenn.ops.isometry import (
     isometry_floor,
 )
 from sparsenn.ops.k_winners import k_winners
+from sparsenn.ops.layer_norm import layer_norm, rms_norm
 from sparsenn.ops.losses import bce, bce_with_logits, cross_entropy, mse, nll
 from sparsenn.ops.normalized import log_softmax, logsumexp, softmax
 from sparsenn.ops.outer_sum import OuterSum
@@ -71,8 +73,10 @@ from sparsenn.ops.shape import (
     contiguous,
     expand_dims,
     flatten,
+    join_samples,
     pad,
     reshape,
+    split_samples,
     squeeze,
     stack,
     transpose,
@@ -90,6 +94,7 @@ __all__ = [
     "add",
     "as_input",
     "astype",
+    "attention",
     "avg_pool2d",
     "batch_norm",
     "bce",
@@ -114,8 +119,10 @@ __all__ = [
     "hessian_product",
     "isometry_error",
     "isometry_floor",
+    "join_samples",
     "k_winners",
     "largest_scores",
+    "layer_norm",
     "leaky_relu",
     "linear",
     "log",
@@ -139,6 +146,7 @@ __all__ = [
     "recurrence",
     "relu",
     "reshape",
+    "rms_norm",
     "scatter_add",
     "sddmm",
     "sigmoid",
@@ -147,6 +155,7 @@ __all__ = [
     "sin",
     "softmax",
     "softplus",
+    "split_samples",
     "spmm",
     "spmm_t",
     "sqrt",

@@ -18,8 +18,10 @@ __all__ = [
     "contiguous",
     "expand_dims",
     "flatten",
+    "join_samples",
     "pad",
     "reshape",
+    "split_samples",
     "squeeze",
     "stack",
     "transpose",
@@ -86,6 +88,22 @@ def flatten(x: Any) -> Tensor:
     """Join all axes but the first: (batch, ...) to (batch, features)."""
     x = as_tensor(x)
     return reshape(x, (x.shape[0], math.prod(x.shape[1:])))
+
+
+def join_samples(x: Any) -> Tensor:
+    """Join all axes but the last, which are samples: (..., features) to a matrix.
+
+    The matrix is an activation, and what `split_samples` makes of it again, such as
+    (batch, time, features), is a view that comes back here without a copy.
+    """
+    x = as_tensor(x)
+    return contiguous(reshape(x, (math.prod(x.shape[:-1]), x.shape[-1])))
+
+
+def split_samples(x: Any, lead: Sequence[int]) -> Tensor:
+    """Undo `join_samples`: (samples, features) to (*lead, features), a view."""
+    x = as_tensor(x)
+    return reshape(x, (*lead, x.shape[-1]))
 
 
 def expand_dims(x: Any, axis: int) -> Tensor:

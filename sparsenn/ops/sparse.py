@@ -30,6 +30,7 @@ from sparsenn.autograd.matmul import matmul
 from sparsenn.autograd.registry import Primitive, Sample, apply, primitive
 from sparsenn.autograd.tensor import as_tensor, wrap
 from sparsenn.ops.linear_activation import IDENTITY, RELU, activation_backward
+from sparsenn.ops.shape import join_samples, split_samples
 from sparsenn.ops.sparse_batch import SparseBatch
 from sparsenn.ops.sparse_input import sparse_linear_, sparse_linear_relu_
 from sparsenn.ops.unrecorded import linear_unrecorded
@@ -367,16 +368,17 @@ def linear(
 
     Parameters
     ----------
-    x : Tensor, ndarray, SparseBatch or scipy sparse array, shape (batch, n_in)
-        Converted to the weight's dtype. A sparse batch goes through sparse x sparse
-        kernels, in time proportional to the connections of the features that occur.
+    x : Tensor, ndarray, SparseBatch or scipy sparse array, shape (..., n_in)
+        Converted to the weight's dtype. All axes but the last are samples. A sparse
+        batch, of two axes, goes through sparse x sparse kernels, in time proportional
+        to the connections of the features that occur.
     weight : SparseParameter, shape (n_out, n_in)
     bias : Tensor, shape (n_out,), or None
     activation : {"relu"} or None
 
     Returns
     -------
-    Tensor, shape (batch, n_out)
+    Tensor, shape (..., n_out)
     """
     if activation not in (None, "relu"):
         raise ValueError(f"activation must be None or 'relu', got {activation!r}")
@@ -387,6 +389,9 @@ def linear(
     if not isinstance(x, SparseBatch):
         x = SparseBatch(x) if hasattr(x, "tocsr") else as_tensor(x)
     sparse = isinstance(x, SparseBatch)
+    if not sparse and x.ndim > 2:
+        y = linear(join_samples(x), weight, bias, activation=activation)
+        return split_samples(y, x.shape[:-1])
     if weight.observer is not None:
         weight.observer(x)
     if weight.virtual is not None:

@@ -35,6 +35,15 @@ def test_linear_is_the_dense_product() -> None:
     check(layer, x, x @ weight.T + layer.bias.data)
 
 
+@pytest.mark.parametrize("density", [0.3, 1.0, None])
+def test_linear_takes_any_leading_axes(density: float | None) -> None:
+    layer = nn.Linear(20, 15, density, seed=0, dtype=np.float64)
+    x = batch(2, 3, 20)
+    flat = layer(x.reshape(6, 20)).data
+    assert np.array_equal(layer(x).data, flat.reshape(2, 3, 15))
+    gradcheck(lambda t: (layer(t) ** 2).sum(), [Tensor(x, requires_grad=True)])
+
+
 def test_linear_and_relu_fuse_to_the_same_bits() -> None:
     layer = nn.Linear(20, 15, 0.3, seed=0)
     fused = nn.Sequential(layer, nn.ReLU())
@@ -93,6 +102,14 @@ def test_layer_norm() -> None:
     x = batch(5, 9)
     scaled = (x - x.mean(1, keepdims=True)) / np.sqrt(x.var(1, keepdims=True) + 1e-5)
     check(module, x, scaled * module.weight.data + module.bias.data)
+
+
+def test_rms_norm() -> None:
+    module = nn.RMSNorm(9, dtype=np.float64)
+    module.weight.assign_(batch(9))
+    x = batch(2, 5, 9)
+    scaled = x / np.sqrt((x * x).mean(-1, keepdims=True) + 1e-5)
+    check(module, x, scaled * module.weight.data)
 
 
 def test_batch_norm_of_one_sample_uses_what_it_has_learnt() -> None:
@@ -192,6 +209,7 @@ def test_linear_holds_exactly_its_connections(n: int, m: int, density: float) ->
         (lambda: nn.Dropout(1.0), r"p must be in \[0, 1\)"),
         (lambda: nn.BatchNorm1d(3)(np.zeros((4, 2))), r"\(4, 2\)"),
         (lambda: nn.LayerNorm(3)(np.zeros((4, 2))), r"\(4, 2\)"),
+        (lambda: nn.RMSNorm(3)(np.zeros((4, 2))), r"\(4, 2\)"),
     ],
 )
 def test_layers_refuse(call, message: str) -> None:
