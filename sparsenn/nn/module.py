@@ -71,6 +71,8 @@ class Module(ABC):
 
     def accept(self, x: Any) -> Any:
         """What :meth:`forward` gets for a batch: what its layers can work on."""
+        if isinstance(x, tuple):  # what a layer before gave, such as output and state
+            return x
         x = as_input(x)
         if isinstance(x, SparseBatch) and not self.takes_sparse:
             return wrap(x.to_dense())
