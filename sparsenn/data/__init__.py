@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sparsenn.autograd.sequences import Sequences
 from sparsenn.data.augment import Augmentation
 from sparsenn.data.batches import batches
 from sparsenn.data.csv import read_csv
@@ -15,12 +16,14 @@ from sparsenn.data.npz import read_npz
 from sparsenn.data.scaling import Scaling
 from sparsenn.data.split import split_indices
 from sparsenn.data.svmlight import read_svmlight
+from sparsenn.data.ts import read_ts
 
 __all__ = [
     "Augmentation",
     "DataError",
     "Dataset",
     "Scaling",
+    "Sequences",
     "batches",
     "load",
     "names",
@@ -31,5 +34,6 @@ __all__ = [
     "read_mat",
     "read_npz",
     "read_svmlight",
+    "read_ts",
     "split_indices",
 ]

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sparsenn.data.augment import Augmentation
-from sparsenn.data.features import Features
+from sparsenn.data.features import Features, n_features
 from sparsenn.data.scaling import Scaling
 from sparsenn.random import Purpose, Stream
 
@@ -33,7 +33,7 @@ def batches(
 
     Parameters
     ----------
-    x : ndarray (samples, ...) or scipy.sparse.csr_array (samples, features)
+    x : ndarray (samples, ...), scipy.sparse.csr_array (samples, features) or Sequences
         Not changed; bytes stay bytes until their batch comes.
     y : ndarray (samples, ...)
     batch_size : int
@@ -53,8 +53,9 @@ def batches(
 
     Yields
     ------
-    x_batch : ndarray (batch, features), or csr_array for sparse x
+    x_batch : ndarray (batch, features), csr_array for sparse x, or Sequences
         Images are flattened. Memory is feature-major: strides[0] is one element.
+        Sequences are padded to the longest of the batch.
     y_batch : ndarray (batch, ...)
 
     Raises
@@ -75,7 +76,7 @@ def batches(
         if stream is None:
             raise ValueError("augmentation needs a stream; give one")
     if scaling is None:
-        scaling = Scaling("none", int(np.prod(x.shape[1:])), None, np.ones(1))
+        scaling = Scaling("none", n_features(x), None, np.ones(1))
     order = stream.permutation(n) if shuffle and stream is not None else None
     changed = None
     if augment is not None and stream is not None:

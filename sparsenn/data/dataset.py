@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from sparsenn.autograd.sequences import Sequences
 from sparsenn.data.errors import DataError
-from sparsenn.data.features import Features, check_finite, is_sparse
+from sparsenn.data.features import Features, check_finite, is_sparse, n_features
 
 __all__ = ["Dataset"]
 
@@ -23,9 +24,10 @@ class Dataset:
     ----------
     name : str
         Name or path that it came from.
-    x_train, x_test : ndarray (samples, ...) or scipy.sparse.csr_array
+    x_train, x_test : ndarray (samples, ...), scipy.sparse.csr_array or Sequences
         Features: bytes, integers or floats; images are (samples, height, width) or
-        (samples, height, width, channels). Sparse data stay sparse.
+        (samples, height, width, channels). Sparse data stay sparse. Sequences are
+        (samples, time, features), each of its own length.
     y_train, y_test : ndarray (samples,), int64
         Class of each sample, 0 .. n_classes - 1.
     n_classes : int
@@ -53,13 +55,18 @@ class Dataset:
 
     @property
     def n_features(self) -> int:
-        """Number of features of one sample."""
-        return prod(self.shape)
+        """Number of features of one sample; of sequences, of each step."""
+        return n_features(self.x_train)
 
     @property
     def is_sparse(self) -> bool:
         """Whether the features are a scipy.sparse matrix."""
         return is_sparse(self.x_train)
+
+    @property
+    def is_sequence(self) -> bool:
+        """Whether the samples are sequences of steps."""
+        return isinstance(self.x_train, Sequences)
 
     def validate(self) -> Dataset:
         """Check shapes, labels and that every feature is a finite number.
@@ -81,7 +88,8 @@ class Dataset:
             )
         self._check_part("train", self.x_train, self.y_train)
         self._check_part("test", self.x_test, self.y_test)
-        if self.x_test.shape[1:] != self.x_train.shape[1:]:
+        step = 2 if self.is_sequence else 1  # one part may have longer sequences
+        if self.x_test.shape[step:] != self.x_train.shape[step:]:
             raise DataError(
                 f"{self.name}: a test sample has shape {tuple(self.x_test.shape[1:])}, "
                 f"a training sample {self.shape}; they must agree"
@@ -95,6 +103,9 @@ class Dataset:
             density = self.x_train.nnz / max(1, prod(self.x_train.shape))
             kind = f"{kind}, sparse ({density:.2%} stored)"
         shape = " x ".join(str(n) for n in self.shape)
+        if self.is_sequence:
+            ends = self.x_train.lengths
+            shape = f"{ends.min()} to {ends.max()} steps of {self.n_features}"
         return (
             f"{self.name}: {self.x_train.shape[0]} training and {self.x_test.shape[0]} "
             f"test samples, {shape} features ({kind}), {self.n_classes} classes"

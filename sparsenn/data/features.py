@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
+from sparsenn.autograd.sequences import Sequences
 from sparsenn.data.errors import DataError
 
-__all__ = ["Features", "as_features", "check_finite", "is_sparse"]
+__all__ = ["Features", "as_features", "check_finite", "is_sparse", "n_features"]
 
-#: A dense array (samples, ...) or a scipy.sparse.csr_array (samples, features).
+#: A dense array (samples, ...), a scipy.sparse.csr_array (samples, features), or
+#: Sequences (samples, time, features).
 Features: TypeAlias = Any
 
 _CHUNK = 1 << 22  # elements looked at together, so that no mask of the whole is made
@@ -25,12 +28,17 @@ def is_sparse(x: object) -> bool:
     return sparse is not None and bool(sparse.issparse(x))
 
 
+def n_features(x: Features) -> int:
+    """Features of a sample; of sequences, of each of its steps."""
+    return int(x.shape[2]) if isinstance(x, Sequences) else math.prod(x.shape[1:])
+
+
 def as_features(x: Features, where: str) -> Features:
     """Make x a native, C-contiguous array, or canonical CSR with 32-bit indices.
 
     Parameters
     ----------
-    x : array-like (samples, ...) or scipy.sparse matrix
+    x : array-like (samples, ...), scipy.sparse matrix or Sequences
         Booleans, integers or real floats. Booleans become uint8, half precision
         becomes float32; everything else keeps its precision.
     where : str
@@ -38,13 +46,17 @@ def as_features(x: Features, where: str) -> Features:
 
     Returns
     -------
-    ndarray or scipy.sparse.csr_array
+    ndarray, scipy.sparse.csr_array or Sequences
+        Sequences have zeros past their ends.
 
     Raises
     ------
     DataError
         If x holds something else than numbers, or has no sample axis.
     """
+    if isinstance(x, Sequences):
+        values = as_features(x.values, where)
+        return Sequences(np.where(x.inside[:, :, None], values, 0), x.lengths)
     if is_sparse(x):
         return _as_csr(x, where)
     x = np.asarray(x)
@@ -59,7 +71,7 @@ def as_features(x: Features, where: str) -> Features:
 def check_finite(x: Features, where: str) -> None:
     """Raise a DataError that names the first NaN, infinity or float32 overflow."""
     sparse = is_sparse(x)
-    values = x.data if sparse else x
+    values = x.data if sparse else x.values if isinstance(x, Sequences) else x
     if values.dtype.kind != "f":
         return
     flat = values.reshape(-1)

@@ -17,12 +17,13 @@ from sparsenn.data.npz import read_npz
 from sparsenn.data.parts import Parts, assemble
 from sparsenn.data.streams import reading
 from sparsenn.data.svmlight import read_svmlight
+from sparsenn.data.ts import read_ts
 
 __all__ = ["load", "names"]
 
 _KINDS = (
     "a directory of IDX files, .csv[.gz] (label in the last column), .npz (x_train, "
-    "y_train), a sparse .npz with labels, .svm or .svmlight[.gz], .mat (X, Y)"
+    "y_train), a sparse .npz with labels, .svm or .svmlight[.gz], .mat (X, Y), .ts[.gz]"
 )
 
 
@@ -45,12 +46,13 @@ def load(
     Parameters
     ----------
     data : str or path-like
-        `digits` (part of the package), `mnist`, `fashion-mnist`, `cifar10` or
-        `cifar10-jpeg`, found in `$SPARSENN_DATA` or else downloaded; or a path: a
-        directory of IDX files, `.csv[.gz]`, `.npz` with `x_train, y_train` and
-        optionally `x_test, y_test`, a sparse `.npz` of SciPy with `labels`,
-        `.svm` or `.svmlight[.gz]`, `.mat` with `X, Y`. A name goes before a path: write
-        ``./mnist`` for a directory of that name.
+        `digits` (part of the package), `mnist`, `fashion-mnist`, `cifar10`,
+        `cifar10-jpeg` or `japanese-vowels`, found in `$SPARSENN_DATA` or else
+        downloaded; or a path: a directory of IDX files, `.csv[.gz]`, `.npz` with
+        `x_train, y_train` and optionally `x_test, y_test`, a sparse `.npz` of SciPy
+        with `labels`, `.svm` or `.svmlight[.gz]`, `.mat` with `X, Y`, `.ts[.gz]` of
+        sequences. A name goes before a path: write ``./mnist`` for a directory of that
+        name.
     label : str, optional
         Name of the label column of a `.csv`; the last one without it.
     labels : str or path-like, optional
@@ -114,6 +116,8 @@ def _read(
             return read_svmlight(path)
         case ".mat":
             return read_mat(path)
+        case ".ts":
+            return read_ts(path)
     raise DataError(f"{data}: is of no known kind; read are {_KINDS}")
 
 
@@ -124,6 +128,7 @@ def _suffix(path: Path) -> str:
         [".csv"],
         [".svm"],
         [".svmlight"],
+        [".ts"],
     ):
         suffixes.pop()
     return suffixes[-1] if suffixes else ""

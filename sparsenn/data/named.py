@@ -14,6 +14,7 @@ from sparsenn.data.idx import read_idx_directory
 from sparsenn.data.npz import read_npz
 from sparsenn.data.parts import Parts
 from sparsenn.data.streams import reading
+from sparsenn.data.ts import read_ts_folder
 
 __all__ = ["NAMED", "read_named"]
 
@@ -112,6 +113,21 @@ NAMED = {
         },
         (),
         read_cifar_jpeg,
+    ),
+    # M. Kudo, J. Toyama, M. Shimbo (1999): nine speakers, sequences of 7 to 29 steps;
+    # UCI, CC BY 4.0. The files of the time-series archive, compressed.
+    "japanese-vowels": Named(
+        "sequence/JapaneseVowels",
+        {
+            "JapaneseVowels_TRAIN.ts.gz": (
+                "db1a95abb817aaa4d3ab941ffc48107d1a4dbca63cf30c739b3a72de7c4e7091"
+            ),
+            "JapaneseVowels_TEST.ts.gz": (
+                "b2defceea4a3b652e3807872472d2d333d9246c05fc0cc7bbbe9494d52c70366"
+            ),
+        },
+        (),
+        read_ts_folder,
     ),
 }
 

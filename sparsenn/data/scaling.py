@@ -10,7 +10,9 @@ from typing import Any, Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
+from sparsenn.autograd.sequences import Sequences
 from sparsenn.data.features import Features, is_sparse
+from sparsenn.data.features import n_features as features_of
 
 __all__ = ["Kind", "Scaling"]
 
@@ -28,13 +30,14 @@ class Scaling:
     ``standard`` gives each feature mean 0 and standard deviation 1; a constant feature
     becomes 0. Sparse features are only divided, never shifted. ``channels`` does the
     same with one mean and one deviation for all pixels of a channel of images, as is
-    usual before convolutions. ``none`` only converts.
+    usual before convolutions. ``none`` only converts. Of sequences a feature has one
+    scale for all steps, fitted on those before the ends.
 
     Attributes
     ----------
     kind : {"unit", "standard", "channels", "none"}
     n_features : int
-        Features of one sample.
+        Features of one sample, or of one step of a sequence.
     shift : float64 array (n_features,) or None
     divisor : float64 array (n_features,) or (1,)
     """
@@ -68,7 +71,7 @@ class Scaling:
 
         Parameters
         ----------
-        x : ndarray (samples, ...) or scipy.sparse.csr_array (samples, features)
+        x : ndarray (samples, ...), scipy.sparse.csr_array or Sequences
         kind : {"unit", "standard", "channels", "none"}
 
         Returns
@@ -81,7 +84,9 @@ class Scaling:
             If `kind` is another one, there are no samples, or `kind` is ``channels``
             and samples are no images.
         """
-        n_features = prod(x.shape[1:])
+        n_features = features_of(x)
+        if isinstance(x, Sequences):
+            x = x.values[x.inside]
         if x.shape[0] < 1:
             raise ValueError("scaling needs at least one sample to be fitted on")
         shift = None
@@ -99,20 +104,21 @@ class Scaling:
 
         Parameters
         ----------
-        x : ndarray (batch, ...) or scipy.sparse.csr_array (batch, features)
+        x : ndarray (batch, ...), scipy.sparse.csr_array (batch, features) or Sequences
         dtype : float32 or float64
 
         Returns
         -------
-        ndarray (batch, features), or csr_array for sparse x
-            New memory, feature-major: strides[0] is the size of one element.
+        ndarray (batch, features), csr_array for sparse x, or Sequences
+            New memory, feature-major: strides[0] is the size of one element, of
+            sequences strides[1].
 
         Raises
         ------
         ValueError
             If a sample has another number of features than those fitted on.
         """
-        n_features = prod(x.shape[1:])
+        n_features = features_of(x)
         if n_features != self.n_features:
             raise ValueError(
                 f"a sample has {n_features} features (shape {tuple(x.shape[1:])}); "
@@ -120,6 +126,9 @@ class Scaling:
             )
         if is_sparse(x):
             return self._apply_sparse(x, np.dtype(dtype))
+        if isinstance(x, Sequences):
+            steps = self.apply(x.values.reshape(-1, n_features), dtype)
+            return Sequences(steps.reshape(x.shape), x.lengths)
         rows = x.reshape(x.shape[0], n_features)
         if self.kind == "none":
             return np.array(rows.T, dtype=dtype, order="C").T
@@ -144,12 +153,15 @@ class Scaling:
 
         Parameters
         ----------
-        x : ndarray (samples, ...)
+        x : ndarray (samples, ...) or Sequences
             Dense training data.
         samples : int
             How many to look at.
         """
-        scaled = np.asarray(self.apply(x[:samples]))
+        x = x[:samples]
+        scaled = np.asarray(
+            self.apply(x.values[x.inside] if isinstance(x, Sequences) else x)
+        )
         return float(np.sqrt(np.mean(np.square(scaled, dtype=np.float64))))
 
     def to_dict(self) -> dict[str, Any]:

@@ -107,13 +107,15 @@ class ModelFile:
 
     def _check_sizes(self) -> None:
         """Refuses layers that the tensors do not back, before they take memory."""
-        totals = {"n_out": 0, "n_features": 0}
+        totals = {"n_out": 0, "n_features": 0, "n_hidden": 0}
         stack: list[tuple[Any, int]] = [(self.architecture, 0)]
         while stack:
             item, depth = stack.pop()
             if depth > _MAX_DEPTH:
                 _fail(self.path, f"its architecture is nested beyond {_MAX_DEPTH} deep")
             if isinstance(item, dict):
+                layers = item.get("n_layers", 1)  # of a recurrent layer, each as wide
+                layers = layers if isinstance(layers, int) and layers > 0 else 1
                 for key in totals:
                     # What is no size at all, the layer itself refuses.
                     value = item.get(key)
@@ -123,7 +125,7 @@ class ModelFile:
                             f"its architecture has {key} {_short(value)}, allowed are "
                             "0 to 2**31 - 1",
                         )
-                    totals[key] += value if isinstance(value, int) else 0
+                    totals[key] += value * layers if isinstance(value, int) else 0
                 stack.extend((sub, depth + 1) for sub in item.values())
             elif isinstance(item, list):
                 stack.extend((sub, depth + 1) for sub in item)

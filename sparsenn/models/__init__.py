@@ -5,5 +5,14 @@ from __future__ import annotations
 from sparsenn.models.build import build, parse_sizes, sizes_for
 from sparsenn.models.gpt import gpt
 from sparsenn.models.mlp import ACTIVATIONS, mlp
+from sparsenn.models.recurrent import recurrent
 
-__all__ = ["ACTIVATIONS", "build", "gpt", "mlp", "parse_sizes", "sizes_for"]
+__all__ = [
+    "ACTIVATIONS",
+    "build",
+    "gpt",
+    "mlp",
+    "parse_sizes",
+    "recurrent",
+    "sizes_for",
+]

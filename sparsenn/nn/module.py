@@ -49,6 +49,9 @@ class Module(ABC):
     #: a module :mod:`sparsenn.pruning` leaves out what it does to a signal.
     transparent: ClassVar[bool] = False
 
+    #: Whether its weights work in every step of a sequence, not once a sample.
+    walks_steps: ClassVar[bool] = False
+
     training: bool = True
 
     _frozen: _Frozen | None = None

@@ -61,6 +61,8 @@ class Recurrent(Module):
     dtype : float32 or float64
     """
 
+    walks_steps: ClassVar[bool] = True
+
     n_gates: ClassVar[int]
     n_states: ClassVar[int]
 
@@ -136,10 +138,15 @@ class Recurrent(Module):
 
     def __call__(self, x: Any, lengths: Any = None, state: Any = None) -> Any:
         """Applies the layers to a batch of sequences, see :meth:`forward`."""
-        if not isinstance(x, Tensor | Sequences):
-            x = np.asarray(x)
-            x = wrap(x.astype(x.dtype if x.dtype == np.float64 else np.float32))
-        return self.forward(x, lengths, state)
+        return self.forward(self.accept(x), lengths, state)
+
+    def accept(self, x: Any) -> Any:
+        """Tensors and Sequences as they are, arrays as Tensors."""
+        if isinstance(x, Tensor | Sequences):
+            return x
+        # In the order in which it lies: tokens are gathered from it in any case.
+        x = np.asarray(x)
+        return wrap(x if x.dtype == np.float64 else x.astype(np.float32, copy=False))
 
     # A layer with a state returns it too.
     def forward(  # type: ignore[override]

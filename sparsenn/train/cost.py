@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any, final
 
 import numpy as np
 
+from sparsenn.autograd.sequences import Sequences
 from sparsenn.sparse import SparseParameter, SparsePattern
 
 
@@ -27,8 +29,10 @@ class StepCost:
     Each connection costs a multiplication and an addition in each of three products:
     forward, gradient of the weight, gradient of the input, which the first layer does
     not need. Of a first layer on a sparse batch only the connections of each nonzero's
-    column count. Biases, activations and the optimiser are not counted; searches of a
-    topology's updates are counted apart (`TopologyUpdater.flops`).
+    column count. Weights of recurrent layers work in every step of every sequence (the
+    projections that they make a second time instead of keeping them are not counted).
+    Biases, activations and the optimiser are not counted; searches of a topology's
+    updates are counted apart (`TopologyUpdater.flops`).
 
     Parameters
     ----------
@@ -38,20 +42,34 @@ class StepCost:
 
     def __init__(self, model: Any) -> None:
         found = weights(model)
+        walked = _of_every_step(model)
         self._first = found[0].nnz if found else 0
-        self._others = sum(p.nnz for p in found[1:])
+        self._others = sum(p.nnz for p in found[1:] if id(p) not in walked)
+        self._steps = sum(p.nnz for p in found[1:] if id(p) in walked)
+        self._walks = bool(found) and id(found[0]) in walked
         self._entered = _entered_sparse(model)
         self._fan_out: np.ndarray | None = None
 
     def __call__(self, x: Any) -> int:
         """Operations of a step on a batch, dense or CSR, shape (batch, ...)."""
         n = int(x.shape[0])
-        first = n * self._first
+        tokens = x.tokens if isinstance(x, Sequences) else n * prod(x.shape[1:-1])
+        first = (tokens if self._walks else n) * self._first
         if self._entered is not None and hasattr(x, "indices"):
             if self._fan_out is None:
                 self._fan_out = _column_counts(self._entered)
             first = int(self._fan_out[x.indices].sum())
-        return 4 * first + 6 * n * self._others
+        return 4 * first + 6 * (n * self._others + tokens * self._steps)
+
+
+def _of_every_step(model: Any) -> set[int]:
+    """Ids of the weights that see every step of a sequence."""
+    return {
+        id(p)
+        for _, module in model.named_modules()
+        if module.walks_steps
+        for p in module.parameters()
+    }
 
 
 def _entered_sparse(model: Any) -> SparsePattern | None:

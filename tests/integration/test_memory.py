@@ -204,3 +204,23 @@ def test_a_virtual_layer_costs_its_activations() -> None:
         assert largest.shape == (16_384, 65_536)
         """
     )
+
+
+def test_a_wide_gru_trains_and_grows_by_its_gradient() -> None:
+    # Dense: the weight of the hidden state alone has 24,000 x 8,000 positions, 768 MB.
+    run(
+        """
+        limit(220)
+        gru = nn.GRU(100, 8_000, density=1e-3, seed=0)
+        opt = optim.SGD(gru.parameters(), lr=0.1, momentum=0.9)
+        topo = topology.RigL(gru.parameters(), opt, every=1)
+        x = np.ones((2, 4, 100), np.float32)
+        for _ in range(2):
+            outputs, _ = gru(x, [4, 2])
+            (outputs ** 2).sum().backward()
+            topo.step() or opt.step()
+            opt.zero_grad()
+        assert topo.updates == 1
+        assert gru.weight_hh_l0.nnz == 192_000
+        """
+    )
