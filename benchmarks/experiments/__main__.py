@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 
-NAMES = ("mnist", "collapse", "controls")
+NAMES = ("mnist", "collapse", "controls", "vowels")
 
 
 def main() -> int:

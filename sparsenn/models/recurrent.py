@@ -1,4 +1,4 @@
-"""Recurrent networks that classify sequences."""
+"""Recurrent networks: one class for a sequence, or the next token of a text."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from sparsenn import nn
 from sparsenn.random import as_seed
 from sparsenn.sparse import allocate
 
-LAYERS: dict[str, type[nn.RNN] | type[nn.GRU] | type[nn.LSTM]] = {
+Layer = nn.RNN | nn.GRU | nn.LSTM
+
+LAYERS: dict[str, type[Layer]] = {
     "rnn": nn.RNN,
     "gru": nn.GRU,
     "lstm": nn.LSTM,
@@ -65,43 +67,105 @@ def recurrent(
     nn.Sequential
         Sequences, or (batch, time, n_in), to (batch, n_classes).
     """
+    layers = _layers(
+        kind, (n_in, n_hidden, n_layers, bidirectional), nn.FinalState(), n_classes,
+        density, init, keep_dense, dropout, as_seed(seed), dtype,
+    )  # fmt: skip
+    return nn.Sequential(*layers)
+
+
+def char_rnn(
+    vocab: int,
+    n_hidden: int,
+    density: float | None = 1.0,
+    *,
+    kind: str = "lstm",
+    n_layers: int = 2,
+    init: str = "erk",
+    keep_dense: Sequence[int] = (),
+    dropout: float = 0.0,
+    seed: int | np.random.Generator | None = None,
+    dtype: Any = np.float32,
+) -> nn.Sequential:
+    """A recurrent language model: token numbers in, scores of the next token out.
+
+    An embedding (a dense table, as wide as the hidden state), recurrent layers, and a
+    linear layer on the outputs of every step.
+
+    Parameters
+    ----------
+    vocab : int
+        Number of tokens, such as characters.
+    n_hidden : int
+    density : float or None
+        Of all weights of the recurrent layers and the last one together, exactly. None:
+        virtual, to be pruned.
+    kind : {"rnn", "gru", "lstm"}
+    n_layers, init, keep_dense, dropout, seed, dtype
+        As of :func:`recurrent`.
+
+    Returns
+    -------
+    nn.Sequential
+        (batch, time) of integers to (batch, time, vocab).
+
+    References
+    ----------
+    Graves, "Generating sequences with recurrent neural networks", arXiv:1308.0850;
+    Karpathy, Johnson & Fei-Fei, "Visualizing and understanding recurrent networks",
+    arXiv:1506.02078, for characters.
+    """
+    seed = as_seed(seed)
+    layers = _layers(
+        kind, (n_hidden, n_hidden, n_layers, False), nn.Outputs(), vocab, density, init,
+        keep_dense, dropout, seed, dtype,
+    )  # fmt: skip
+    # Of unit variance, as the layer's uniform weights expect of their input; its number
+    # is the one after those of all weights.
+    number = 2 * n_layers + 1
+    table = nn.Embedding(
+        vocab, n_hidden, std=1.0, seed=seed, number=number, dtype=dtype
+    )
+    return nn.Sequential(table, *layers)
+
+
+def _layers(
+    kind: str,
+    sizes: tuple[int, int, int, bool],
+    picked: nn.Module,
+    n_out: int,
+    density: float | None,
+    init: str,
+    keep_dense: Sequence[int],
+    dropout: float,
+    seed: int,
+    dtype: Any,
+) -> list[nn.Module]:
+    """Recurrent layers, what is picked of their results, and a linear layer on it."""
     if kind not in LAYERS:
         raise ValueError(f"kind must be one of {', '.join(LAYERS)}; got {kind!r}")
     layer = LAYERS[kind]
-    shapes = layer.shapes(n_in, n_hidden, n_layers, bidirectional)
-    width = n_hidden * (2 if bidirectional else 1)
-    shapes.append((n_classes, width))
-    counts = None
+    *_, bidirectional = sizes
+    shapes = layer.shapes(*sizes)
+    width = shapes[-1][1] * (2 if bidirectional else 1)
+    shapes.append((n_out, width))
+    nnz = last_nnz = None
     if density is not None:
-        counts = allocate(shapes, density, method=init, keep_dense=keep_dense)
-    last = len(shapes) - 1
-    common: dict[str, Any] = {"seed": as_seed(seed), "dtype": dtype}
-    modules: list[nn.Module] = [
-        layer(
-            n_in,
-            n_hidden,
-            n_layers,
-            bidirectional=bidirectional,
-            density=None if density is None else 1.0,
-            nnz=None if counts is None else counts[:-1],
-            dropout=dropout,
-            **common,
-        ),
-        nn.FinalState(),
-    ]
-    if dropout:
-        modules.append(nn.Dropout(dropout, seed=common["seed"], number=last))
-    # Half of He's variance: no ReLU comes before, and the state is within [-1, 1].
-    head = nn.init.KaimingNormal(gain=1.0)
-    modules.append(
-        nn.Linear(
-            width,
-            n_classes,
-            None,
-            nnz=None if counts is None else counts[-1],
-            init=head,
-            number=last,
-            **common,
-        )
+        *nnz, last_nnz = allocate(shapes, density, method=init, keep_dense=keep_dense)
+    number = len(shapes) - 1
+    common: dict[str, Any] = {"seed": seed, "dtype": dtype}
+    recurrent_layers = layer(
+        *sizes[:3],
+        bidirectional=bidirectional,
+        density=None,
+        nnz=nnz,
+        dropout=dropout,
+        **common,
     )
-    return nn.Sequential(*modules)
+    # Half of He's variance: no ReLU comes before, and the state is within [-1, 1].
+    gain = nn.init.KaimingNormal(gain=1.0)
+    last = nn.Linear(
+        width, n_out, None, nnz=last_nnz, init=gain, number=number, **common
+    )
+    dropped = [nn.Dropout(dropout, seed=seed, number=number)] if dropout else []
+    return [recurrent_layers, picked, *dropped, last]

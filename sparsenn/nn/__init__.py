@@ -23,7 +23,7 @@ from sparsenn.nn.linear import Linear
 from sparsenn.nn.module import Module
 from sparsenn.nn.norm import GroupNorm, LayerNorm, RMSNorm
 from sparsenn.nn.pooling import AvgPool2d, GlobalAvgPool, MaxPool2d
-from sparsenn.nn.recurrent import GRU, LSTM, RNN, FinalState
+from sparsenn.nn.recurrent import GRU, LSTM, RNN, FinalState, Outputs
 from sparsenn.nn.residual import Identity, PaddedShortcut, Residual
 from sparsenn.nn.shape import Flatten, ToImage
 from sparsenn.nn.transformer import TransformerDecoderLayer, TransformerEncoderLayer
@@ -51,6 +51,7 @@ __all__ = [
     "MaxPool2d",
     "Module",
     "MultiheadAttention",
+    "Outputs",
     "PaddedShortcut",
     "PositionalEncoding",
     "RMSNorm",

@@ -366,6 +366,30 @@ class LSTM(Recurrent):
 
 @final
 @layer
+class Outputs(Module):
+    """The outputs of a recurrent layer without its state.
+
+    It follows RNN, GRU or LSTM in a :class:`Sequential`.
+    """
+
+    def forward(self, x: Any) -> Tensor:
+        """Of every step: shape (batch, time, features).
+
+        Parameters
+        ----------
+        x : tuple
+            What a recurrent layer returns.
+        """
+        outputs: Tensor = x[0]
+        return outputs
+
+    def config(self) -> dict[str, Any]:
+        """Nothing."""
+        return {}
+
+
+@final
+@layer
 class FinalState(Module):
     """The hidden state that a recurrent layer ends with, as features of a sample.
 

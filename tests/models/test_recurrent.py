@@ -139,6 +139,25 @@ def test_frozen_for_one_sample() -> None:
     np.testing.assert_allclose(model.freeze()(x).data, expected, rtol=1e-4, atol=1e-5)
 
 
+def test_a_text_is_scored_step_by_step(tmp_path: Path) -> None:
+    text = np.random.default_rng(0).integers(0, 7, (4, 9))
+    for kind in ("gru", "lstm"):
+        model = models.char_rnn(7, 12, 0.2, kind=kind, dropout=0.1, seed=0)
+        found = weights(model)
+        positions = sum(p.shape[0] * p.shape[1] for p in found)
+        assert sum(p.nnz for p in found) == round(0.2 * positions)
+        loss = nn.functional.cross_entropy(model(text[:, :-1]), text[:, 1:])
+        loss.backward()
+        assert all(p.grad is not None for p in model.parameters())
+        # What comes later changes nothing before.
+        scores = model.eval()(text).data
+        text[:, 5:] = 0
+        assert np.array_equal(model(text).data[:, :5], scores[:, :5])
+        snn.save(model, tmp_path / "model.safetensors")
+        again = snn.load(tmp_path / "model.safetensors")
+        assert np.array_equal(again(text).data, model(text).data)
+
+
 # ---------------------------------------------------------------- every position
 
 
