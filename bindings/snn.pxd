@@ -68,6 +68,22 @@ cdef extern from "sparsenn.h" nogil:
     int snn_activation_backward_f64(
         int64_t n_rows, int64_t batch, int activation, const double *y, int64_t ldy,
         const double *dy, int64_t lddy, double *dz, int64_t lddz, double *dbias)
+    int snn_gelu_f32(int64_t n, const float *x, const float *dy, float *out)
+    int snn_layer_norm_f32(
+        int64_t n, int64_t batch, int centre, float eps, const float *x, int64_t ldx,
+        const float *weight, const float *bias, float *moments, float *y, int64_t ldy)
+    int snn_layer_norm_backward_f32(
+        int64_t n, int64_t batch, int centre, float eps, const float *x, int64_t ldx,
+        const float *weight, const float *dy, int64_t lddy, float *moments,
+        float *dx, int64_t lddx, float *dweight, float *dbias)
+    int snn_gelu_f64(int64_t n, const double *x, const double *dy, double *out)
+    int snn_layer_norm_f64(
+        int64_t n, int64_t batch, int centre, double eps, const double *x, int64_t ldx,
+        const double *weight, const double *bias, double *moments, double *y, int64_t ldy)
+    int snn_layer_norm_backward_f64(
+        int64_t n, int64_t batch, int centre, double eps, const double *x, int64_t ldx,
+        const double *weight, const double *dy, int64_t lddy, double *moments,
+        double *dx, int64_t lddx, double *dweight, double *dbias)
     void snn_sgd_f32(
         int64_t n, float lr, float mu, float weight_decay, int nesterov,
         const float *grad, float *momentum, float *values)

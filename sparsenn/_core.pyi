@@ -46,6 +46,13 @@ def spmm_backward(
 def activation_backward(
     activation: int, y: Real | None, dy: Real
 ) -> tuple[Real, Real]: ...
+def gelu(x: Real, dy: Real | None = None) -> Real: ...
+def layer_norm(
+    x: Real, weight: Real, bias: Real | None, eps: float, centre: bool
+) -> Real: ...
+def layer_norm_backward(
+    x: Real, weight: Real, dy: Real, eps: float, centre: bool
+) -> tuple[Real, Real, Real]: ...
 def sgd(
     values: Real,
     grad: Real,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 
-NAMES = ("mnist", "collapse", "controls", "vowels")
+NAMES = ("mnist", "collapse", "controls", "vowels", "gpt")
 
 
 def main() -> int:

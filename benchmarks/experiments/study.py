@@ -8,7 +8,7 @@ import math
 import os
 import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,8 @@ from benchmarks import machine
 RESULTS = Path(__file__).parent / "results"
 
 
-def options(text: str) -> argparse.Namespace:
-    """What every experiment takes."""
+def options(text: str, **flags: str) -> argparse.Namespace:
+    """What every experiment takes, and flags of its own with their help."""
     parser = argparse.ArgumentParser(
         description=text, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -35,6 +35,8 @@ def options(text: str) -> argparse.Namespace:
     parser.add_argument(
         "--resume", action="store_true", help="keep the trials that DIR already holds"
     )
+    for name, help_ in flags.items():
+        parser.add_argument(f"--{name}", action="store_true", help=help_)
     parser.add_argument("--out", type=Path, default=RESULTS, metavar="DIR")
     return parser.parse_args()
 
@@ -47,29 +49,41 @@ def run_all(
 ) -> list[dict[str, Any]]:
     """One row a cell, in their order; progress on standard output.
 
-    With ``--resume`` what NAME.json holds is not run again.
+    Each row is written to NAME.json when its trial is done. With ``--resume`` what
+    NAME.json holds is not run again.
     """
-    rows = []
     file = given.out / f"{name}.json"
-    held = json.loads(file.read_text())["rows"] if given.resume else []
-    known = {_key(row, cells[0]): row for row in held}
+    held = given.resume and file.exists()
+    rows = json.loads(file.read_text())["rows"] if held else []
+    known = {_key(row, cells[0]): row for row in rows}
     context = get_context("spawn")
     with ProcessPoolExecutor(given.jobs, context, initializer=_one_thread) as pool:
-        futures = [
-            None if _key(cell, cell) in known else pool.submit(trial, **cell)
+        todo = {
+            pool.submit(trial, **cell): cell
             for cell in cells
-        ]
-        for number, (cell, future) in enumerate(zip(cells, futures, strict=True), 1):
-            if future is None:
-                rows.append(known[_key(cell, cell)])
-                continue
-            rows.append({**cell, **future.result()})
+            if _key(cell, cell) not in known
+        }
+        for future in as_completed(todo):
+            cell = todo[future]
+            row = {**cell, **future.result()}
+            known[_key(cell, cell)] = row
             said = ", ".join(str(value) for value in cell.values())
             print(
-                f"[{number}/{len(cells)}] {said}: {rows[-1]['accuracy']:.4f}",
-                flush=True,
+                f"[{len(known)}/{len(cells)}] {said}: {row['accuracy']:.4f}", flush=True
             )
-    return rows
+            _write_rows(file, given, list(known.values()))
+    return [known[_key(cell, cell)] for cell in cells]
+
+
+def _write_rows(
+    file: Path, given: argparse.Namespace, rows: Sequence[Mapping[str, Any]]
+) -> None:
+    from sparsenn.files import atomic_write
+
+    file.parent.mkdir(parents=True, exist_ok=True)
+    document = {"machine": machine.describe(1), "quick": given.quick, "rows": rows}
+    with atomic_write(file, "w") as out:
+        out.write(json.dumps(document, indent=1, default=str) + "\n")
 
 
 def _key(row: Mapping[str, Any], cell: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -155,10 +169,7 @@ def write(
     """NAME.json and NAME.md in the folder of results."""
     from sparsenn.files import atomic_write
 
-    given.out.mkdir(parents=True, exist_ok=True)
-    document = {"machine": machine.describe(1), "quick": given.quick, "rows": rows}
-    with atomic_write(given.out / f"{name}.json", "w") as file:
-        file.write(json.dumps(document, indent=1, default=str) + "\n")
+    _write_rows(given.out / f"{name}.json", given, rows)
     with atomic_write(given.out / f"{name}.md", "w") as file:
         file.write(text.rstrip() + "\n")
     print(text)

@@ -17,6 +17,7 @@ Arrays of one axis, and matrices with one row or one column, are both.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,6 +30,7 @@ __all__ = [
     "asarray_activation",
     "combined_order",
     "empty",
+    "flattened",
     "is_activation",
     "random_mask",
     "sample_last",
@@ -120,6 +122,35 @@ def asarray_activation(x: Any, dtype: Any = None) -> np.ndarray:
         np.copyto(out, a, casting="unsafe")
         return out
     return as_order(a, True)
+
+
+def flattened(
+    a: np.ndarray, like: np.ndarray | None = None
+) -> tuple[np.ndarray, Callable[[np.ndarray], np.ndarray]]:
+    """The elements in the order of memory, and what gives them their shape back.
+
+    Parameters
+    ----------
+    a : ndarray
+        Any order; a view of it is taken unless it has gaps.
+    like : ndarray, optional
+        Of the same shape: its order is taken instead of that of `a`.
+
+    Returns
+    -------
+    flat : ndarray, shape (size,)
+    back : callable
+        Makes an array of the shape and order of `a` (or `like`) out of such a one.
+    """
+    source = a if like is None else like
+    axes = sorted(range(a.ndim), key=lambda i: -abs(source.strides[i]))
+    ordered = a.transpose(axes)
+    shape = ordered.shape
+    inverse = np.argsort(axes)
+    return (
+        np.ascontiguousarray(ordered).reshape(-1),
+        lambda flat: flat.reshape(shape).transpose(inverse),
+    )
 
 
 def random_mask(

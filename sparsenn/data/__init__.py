@@ -16,6 +16,7 @@ from sparsenn.data.npz import read_npz
 from sparsenn.data.scaling import Scaling
 from sparsenn.data.split import split_indices
 from sparsenn.data.svmlight import read_svmlight
+from sparsenn.data.text import Text, blocks, load_text, windows
 from sparsenn.data.ts import read_ts
 
 __all__ = [
@@ -24,8 +25,11 @@ __all__ = [
     "Dataset",
     "Scaling",
     "Sequences",
+    "Text",
     "batches",
+    "blocks",
     "load",
+    "load_text",
     "names",
     "read_csv",
     "read_idx",
@@ -36,4 +40,5 @@ __all__ = [
     "read_svmlight",
     "read_ts",
     "split_indices",
+    "windows",
 ]

@@ -16,15 +16,15 @@ from sparsenn.data.parts import Parts
 from sparsenn.data.streams import reading
 from sparsenn.data.ts import read_ts_folder
 
-__all__ = ["NAMED", "read_named"]
+__all__ = ["NAMED", "TEXTS", "folder_of", "read_named"]
 
 #: The environment variable that names the folder of data sets.
 VARIABLE = "SPARSENN_DATA"
 
 
 @dataclass(frozen=True)
-class Named:
-    """Files of a data set and the reader of their folder.
+class Files:
+    """Files of a data set.
 
     Attributes
     ----------
@@ -34,13 +34,23 @@ class Named:
         File name to SHA-256.
     urls : tuple of str
         Where each file may be downloaded, the file name to be added; empty if nowhere.
-    read : callable
-        Takes the folder.
     """
 
     folder: str
     files: dict[str, str]
     urls: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Named(Files):
+    """Files of samples and labels, and the reader of their folder.
+
+    Attributes
+    ----------
+    read : callable
+        Takes the folder.
+    """
+
     read: Callable[[Path], Parts]
 
 
@@ -132,6 +142,21 @@ NAMED = {
 }
 
 
+# Read by `sparsenn.data.load_text`, not by a reader of samples and labels.
+TEXTS = {
+    # A. Karpathy's (2015) concatenation of plays, in the public domain.
+    "tinyshakespeare": Files(
+        "sequence",
+        {
+            "tinyshakespeare.txt": (
+                "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed"
+            )
+        },
+        (),
+    ),
+}
+
+
 def read_named(name: str) -> Parts:
     """Read a data set by its name, downloading it if need be.
 
@@ -154,15 +179,20 @@ def read_named(name: str) -> Parts:
     if name == "digits":
         return read_npz(Path(__file__).with_name("digits.npz"))
     named = NAMED[name]
+    return named.read(folder_of(name, named))
+
+
+def folder_of(name: str, named: Files) -> Path:
+    """The folder that has all files, verified; they are downloaded if need be."""
     local = _local_folder(named)
-    if local is not None:
-        for file, sha256 in named.files.items():
-            _verify(local / file, sha256)
-        return named.read(local)
-    return named.read(_download(name, named))
+    if local is None:
+        return _download(name, named)
+    for file, sha256 in named.files.items():
+        _verify(local / file, sha256)
+    return local
 
 
-def _local_folder(named: Named) -> Path | None:
+def _local_folder(named: Files) -> Path | None:
     """The folder below $SPARSENN_DATA if it has all files."""
     root = os.environ.get(VARIABLE)
     if not root:
@@ -192,7 +222,7 @@ def _verify(path: Path, sha256: str) -> None:
     _verified.add(key)
 
 
-def _download(name: str, named: Named) -> Path:
+def _download(name: str, named: Files) -> Path:
     """Fetch what the cache does not have yet; the folder with all files."""
     where = f"the folder {named.folder}/ in ${VARIABLE}"
     if os.environ.get(VARIABLE):

@@ -7,6 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from sparsenn import _core
+from sparsenn.autograd.array import flattened
+from sparsenn.autograd.mode import is_recording
 from sparsenn.autograd.registry import apply1, primitive
 from sparsenn.autograd.samples import unary
 from sparsenn.autograd.tensor import Tensor, wrap
@@ -84,23 +87,34 @@ _RSQRT2PI = 1 / math.sqrt(2 * math.pi)
 
 
 def _gelu_forward(x: np.ndarray) -> np.ndarray:
-    from scipy.special import erf as scipy_erf
-
-    return x * (1 + scipy_erf(x * x.dtype.type(_RSQRT2))) * x.dtype.type(0.5)
+    flat, back = flattened(x)
+    return back(_core.gelu(flat))
 
 
 def _gelu_vjp(g: Tensor, out: None, inputs: tuple, needs: tuple) -> tuple:
     x = inputs[0]
+    if not is_recording():
+        flat, back = flattened(x._data)
+        return (wrap(back(_core.gelu(flat, flattened(g._data, like=x._data)[0]))),)
     distribution = mul(add(erf(mul(x, _RSQRT2)), 1), 0.5)
     density = mul(exp(mul(square(x), -0.5)), _RSQRT2PI)
     return (mul(g, add(distribution, mul(x, density))),)
 
 
-_GELU = primitive("gelu", _gelu_forward, _gelu_vjp, saves=("0",), sample=unary(-3, 3))
+_GELU = primitive(
+    "gelu",
+    _gelu_forward,
+    _gelu_vjp,
+    saves=("0",),
+    sample=unary(-3, 3),
+    reference=lambda x: np.vectorize(
+        lambda z: z * math.erfc(-z * _RSQRT2) / 2, otypes=[float]
+    )(x),
+)
 
 
 def gelu(x: Any) -> Tensor:
-    """``x * Phi(x)`` with the exact normal distribution function Phi (uses SciPy).
+    """``x * Phi(x)`` with the exact normal distribution function Phi.
 
     Hendrycks and Gimpel, "Gaussian Error Linear Units", 2016.
     """

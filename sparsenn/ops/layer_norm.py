@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from sparsenn.autograd.matmul import matmul
+from sparsenn import _core
+from sparsenn.autograd.array import as_order
 from sparsenn.autograd.mode import is_recording
 from sparsenn.autograd.registry import Sample, apply, primitive
 from sparsenn.autograd.samples import draw
@@ -25,18 +26,6 @@ __all__ = ["layer_norm", "rms_norm"]
 # dx = (h - mean(h) - x' mean(h x')) / s.  RMS norms leave the means of x and h out.
 
 
-def _normalized_array(
-    x: np.ndarray, eps: float, centre: bool
-) -> tuple[np.ndarray, np.ndarray]:
-    """x' and 1 / s."""
-    n = x.dtype.type(1 / x.shape[1])
-    if centre:
-        x = x - np.add.reduce(x, 1, keepdims=True) * n
-    inverse = np.add.reduce(x * x, 1, keepdims=True) * n
-    inverse = 1 / np.sqrt(inverse + x.dtype.type(eps))
-    return x * inverse, inverse
-
-
 def _normalized(x: Tensor, eps: float, centre: bool) -> tuple[Tensor, Tensor]:
     """x' and 1 / s, recorded."""
     if centre:
@@ -48,56 +37,43 @@ def _normalized(x: Tensor, eps: float, centre: bool) -> tuple[Tensor, Tensor]:
 def _layer_norm(
     x: np.ndarray, weight: np.ndarray, bias: np.ndarray, eps: float
 ) -> np.ndarray:
-    y = _normalized_array(x, eps, True)[0]
-    y *= weight
-    y += bias
-    return y
+    return _core.layer_norm(as_order(x, True), weight, bias, eps, True)
 
 
 def _rms_norm(x: np.ndarray, weight: np.ndarray, eps: float) -> np.ndarray:
-    return _normalized_array(x, eps, False)[0] * weight
+    return _core.layer_norm(as_order(x, True), weight, None, eps, False)
 
 
 def _backward(
     g: Tensor, x: Tensor, weight: Tensor, eps: float, centre: bool
-) -> tuple[Tensor, Tensor]:
-    """Gradients of x and of the weight."""
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Gradients of x, of the weight and of the bias."""
     if not is_recording():
-        x_, w = x._data, weight._data
-        normal, inverse = _normalized_array(x_, eps, centre)
-        n = x_.dtype.type(1 / x_.shape[1])
-        dx = g._data * normal
-        dw = np.add.reduce(dx, 0)
-        normal *= matmul(dx, w[:, None]) * n
-        np.multiply(g._data, w, out=dx)
-        dx -= normal
-        if centre:
-            dx -= matmul(g._data, w[:, None]) * n
-        dx *= inverse
-        return wrap(dx), wrap(dw)
+        data, dy = as_order(x._data, True), as_order(g._data, True)
+        found = _core.layer_norm_backward(data, weight._data, dy, eps, centre)
+        return wrap(found[0]), wrap(found[1]), wrap(found[2])
     y, scale = _normalized(x, eps, centre)
     h = mul(g, weight)
     dx = sub(h, mul(y, mean(mul(h, y), 1, True)))
     if centre:
         dx = sub(dx, mean(h, 1, True))
-    return mul(dx, scale), _sum(mul(g, y), 0)
+    return mul(dx, scale), _sum(mul(g, y), 0), _sum(g, 0)
 
 
 def _layer_norm_vjp(
     g: Tensor, out: None, inputs: tuple, needs: tuple, eps: float
 ) -> tuple:
     x, weight, _ = inputs
-    dbias = _sum(g, 0) if needs[2] else None
     if not needs[0] and not needs[1]:
-        return None, None, dbias
-    return *_backward(g, x, weight, eps, True), dbias
+        return None, None, _sum(g, 0)
+    return _backward(g, x, weight, eps, True)
 
 
 def _rms_norm_vjp(
     g: Tensor, out: None, inputs: tuple, needs: tuple, eps: float
 ) -> tuple:
     x, weight = inputs
-    return _backward(g, x, weight, eps, False)
+    return _backward(g, x, weight, eps, False)[:2]
 
 
 def _samples(vectors: int, rng: np.random.Generator) -> Iterator[Sample]:

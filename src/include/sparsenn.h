@@ -111,6 +111,18 @@ void snn_free(void *block);
                                          const real *y, int64_t ldy, const real *dy,       \
                                          int64_t lddy, real *dz, int64_t lddz,             \
                                          real *dbias);                                     \
+    /* out = x Phi(x), or, unless dy is NULL, dy times its derivative; of n elements */    \
+    int snn_gelu_##suffix(int64_t n, const real *x, const real *dy, real *out);             \
+    /* y = (x - mean) / sqrt(var + eps) weight + bias over n features; without centre the   \
+     * mean counts as 0. bias may be NULL. moments: room for 4 * batch. */                  \
+    int snn_layer_norm_##suffix(int64_t n, int64_t batch, int centre, real eps,             \
+                                const real *x, int64_t ldx, const real *weight,             \
+                                const real *bias, real *moments, real *y, int64_t ldy);     \
+    int snn_layer_norm_backward_##suffix(int64_t n, int64_t batch, int centre, real eps,    \
+                                         const real *x, int64_t ldx, const real *weight,    \
+                                         const real *dy, int64_t lddy, real *moments,       \
+                                         real *dx, int64_t lddx, real *dweight,             \
+                                         real *dbias);                                      \
     /* Optimiser steps over n values, in place. momentum may be NULL when mu is 0. */      \
     void snn_sgd_##suffix(int64_t n, real lr, real mu, real weight_decay, int nesterov,    \
                           const real *grad, real *momentum, real *values);                 \

@@ -124,6 +124,25 @@ typedef struct SNN_REAL(snn_kernels) {
     void (*activation_backward)(int64_t n_rows, int64_t batch, int relu, const real *y,
                                 int64_t ldy, const real *dy, int64_t lddy, real *dz,
                                 int64_t lddz, real *dbias);
+    /* y = x Phi(x), dx = dy (Phi(x) + x phi(x)) */
+    void (*gelu)(int64_t n, const real *x, real *y);
+    void (*gelu_backward)(int64_t n, const real *x, const real *dy, real *dx);
+    /* The parts of a layer norm, see layer_norm.c: for each sample, then for some of the
+     * features. */
+    void (*norm_moments)(int64_t n, int64_t batch, int centre, real eps, const real *x,
+                         int64_t ldx, real *mean, real *inverse);
+    void (*norm_means)(int64_t n, int64_t batch, int centre, const real *x, int64_t ldx,
+                       const real *weight, const real *dy, int64_t lddy, const real *mean,
+                       const real *inverse, real *h_mean, real *hx_mean);
+    void (*norm_apply)(int64_t n_rows, int64_t batch, const real *x, int64_t ldx,
+                       const real *mean, const real *inverse, const real *weight,
+                       const real *bias, real *y, int64_t ldy);
+    void (*norm_backward)(int64_t n_rows, int64_t batch, const real *x, int64_t ldx,
+                          const real *weight, const real *dy, int64_t lddy,
+                          const real *mean, const real *inverse, const real *h_mean,
+                          const real *hx_mean, real *dx, int64_t lddx, real *dweight,
+                          real *dbias);
+
     void (*sgd)(int64_t n, real lr, real mu, real weight_decay, int nesterov,
                 const real *grad, real *momentum, real *values);
     void (*recur)(int64_t n, const real *power, real *momentum, real *values);

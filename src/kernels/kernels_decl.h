@@ -43,6 +43,21 @@ void KERNEL(add_samples)(const snn_column_index *w, int64_t n_samples,
 void KERNEL(activation_backward)(int64_t n_rows, int64_t batch, int relu, const real *y,
                                  int64_t ldy, const real *dy, int64_t lddy, real *dz,
                                  int64_t lddz, real *dbias);
+void KERNEL(gelu)(int64_t n, const real *x, real *y);
+void KERNEL(gelu_backward)(int64_t n, const real *x, const real *dy, real *dx);
+void KERNEL(norm_moments)(int64_t n, int64_t batch, int centre, real eps, const real *x,
+                          int64_t ldx, real *mean, real *inverse);
+void KERNEL(norm_means)(int64_t n, int64_t batch, int centre, const real *x, int64_t ldx,
+                        const real *weight, const real *dy, int64_t lddy, const real *mean,
+                        const real *inverse, real *h_mean, real *hx_mean);
+void KERNEL(norm_apply)(int64_t n_rows, int64_t batch, const real *x, int64_t ldx,
+                        const real *mean, const real *inverse, const real *weight,
+                        const real *bias, real *y, int64_t ldy);
+void KERNEL(norm_backward)(int64_t n_rows, int64_t batch, const real *x, int64_t ldx,
+                           const real *weight, const real *dy, int64_t lddy,
+                           const real *mean, const real *inverse, const real *h_mean,
+                           const real *hx_mean, real *dx, int64_t lddx, real *dweight,
+                           real *dbias);
 void KERNEL(sgd)(int64_t n, real lr, real mu, real weight_decay, int nesterov,
                  const real *restrict grad, real *restrict momentum, real *restrict values);
 void KERNEL(recur)(int64_t n, const real *power, real *restrict momentum,

@@ -1,0 +1,183 @@
+"""Text as tokens, and windows of it to learn from."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias, final
+
+import numpy as np
+import numpy.typing as npt
+
+from sparsenn.data.errors import DataError
+from sparsenn.data.named import TEXTS, folder_of
+from sparsenn.data.streams import reading
+from sparsenn.random import Stream
+
+__all__ = ["Text", "blocks", "load_text", "windows"]
+
+Tokens: TypeAlias = npt.NDArray[np.int64]
+
+
+@final
+@dataclass(frozen=True, eq=False, repr=False)
+class Text:
+    """A text by characters, in three parts that follow one another.
+
+    Attributes
+    ----------
+    name : str
+        Name or path that it came from.
+    train, val, test : ndarray of int64
+        Numbers of the characters.
+    vocabulary : tuple of str
+        The characters of the whole text, sorted: their number is their place.
+    """
+
+    name: str
+    train: Tokens
+    val: Tokens
+    test: Tokens
+    vocabulary: tuple[str, ...]
+
+    def encode(self, text: str) -> Tokens:
+        """Numbers of the characters of a text.
+
+        Raises
+        ------
+        ValueError
+            If one is not in the vocabulary.
+        """
+        numbers = {character: i for i, character in enumerate(self.vocabulary)}
+        unknown = sorted(set(text) - numbers.keys())
+        if unknown:
+            raise ValueError(f"{self.name} has no character {unknown[0]!r}")
+        return np.array([numbers[character] for character in text], np.int64)
+
+    def decode(self, tokens: npt.ArrayLike) -> str:
+        """The text of numbers, of any shape."""
+        return "".join(self.vocabulary[i] for i in np.asarray(tokens).reshape(-1))
+
+    def __repr__(self) -> str:
+        sizes = f"{len(self.train):,} + {len(self.val):,} + {len(self.test):,}"
+        return f"<Text {self.name}: {sizes} of {len(self.vocabulary)} characters>"
+
+
+def windows(
+    tokens: Tokens, context: int, n: int, stream: Stream
+) -> tuple[Tokens, Tokens]:
+    """Random windows and, for each token, the one that follows.
+
+    Parameters
+    ----------
+    tokens : ndarray of int, shape (length,)
+    context : int
+        Tokens of a window; fewer than there are.
+    n : int
+        Windows, drawn with replacement.
+    stream : Stream
+        Draws where they begin: another step, other windows.
+
+    Returns
+    -------
+    x, y : ndarray of int64, shape (n, context)
+    """
+    starts = len(tokens) - context
+    _check(tokens, context)
+    begin = (stream.uniform(n, np.float64) * starts).astype(np.int64)
+    at = begin[:, None] + np.arange(context)
+    return tokens[at], tokens[at + 1]
+
+
+def blocks(
+    tokens: Tokens, context: int, n: int = 64
+) -> Iterator[tuple[Tokens, Tokens]]:
+    """Windows that follow one another, n at a time, each token predicted once.
+
+    The last tokens, too few for a window, are left out.
+
+    Parameters
+    ----------
+    tokens : ndarray of int, shape (length,)
+    context : int
+    n : int
+
+    Yields
+    ------
+    x, y : ndarray of int64, shape (at most n, context)
+    """
+    _check(tokens, context)
+    count = (len(tokens) - 1) // context
+    x = tokens[: count * context].reshape(count, context)
+    y = tokens[1 : count * context + 1].reshape(count, context)
+    for i in range(0, count, n):
+        yield x[i : i + n], y[i : i + n]
+
+
+def _check(tokens: Tokens, context: int) -> None:
+    if not 0 < context < len(tokens):
+        raise ValueError(
+            f"context is {context}, it must lie in 1..{len(tokens) - 1}: there are "
+            f"{len(tokens)} tokens"
+        )
+
+
+def load_text(
+    text: str | os.PathLike[str],
+    *,
+    val_fraction: float = 0.05,
+    test_fraction: float = 0.05,
+) -> Text:
+    """Read a text by name or path.
+
+    Parameters
+    ----------
+    text : str or path-like
+        `tinyshakespeare`, found in `$SPARSENN_DATA` or else downloaded, or a file in
+        UTF-8. A name goes before a path.
+    val_fraction, test_fraction : float
+        Shares of the characters, at the end of the text: first of the validation
+        part, then of the test part.
+
+    Returns
+    -------
+    Text
+
+    Raises
+    ------
+    DataError
+        If it is missing, damaged, not UTF-8 or empty.
+    """
+    if not (
+        val_fraction >= 0 and test_fraction >= 0 and val_fraction + test_fraction < 1
+    ):
+        raise ValueError(
+            f"val_fraction and test_fraction must not be negative and sum to less than "
+            f"1, got {val_fraction} and {test_fraction}"
+        )
+    path = Path(os.path.expanduser(text))
+    if isinstance(text, str) and text in TEXTS:
+        path = folder_of(text, TEXTS[text]) / next(iter(TEXTS[text].files))
+    with reading(path):
+        try:
+            characters = path.read_bytes().decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise DataError(f"{path}: is not UTF-8 text ({error.reason})") from error
+    if not characters:
+        raise DataError(f"{path}: is empty")
+    # Code points as an array: a million characters in a few milliseconds.
+    codes = np.frombuffer(characters.encode("utf-32-le"), "<u4")
+    known, tokens = np.unique(codes, return_inverse=True)
+    tokens = tokens.astype(np.int64)
+    n = len(tokens)
+    first = n - round(n * test_fraction) - round(n * val_fraction)
+    second = n - round(n * test_fraction)
+    return Text(
+        os.fspath(text),
+        tokens[:first],
+        tokens[first:second],
+        tokens[second:],
+        tuple(map(chr, known)),
+    )
