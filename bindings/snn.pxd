@@ -71,7 +71,8 @@ cdef extern from "sparsenn.h" nogil:
     int snn_gelu_f32(int64_t n, const float *x, const float *dy, float *out)
     int snn_layer_norm_f32(
         int64_t n, int64_t batch, int centre, float eps, const float *x, int64_t ldx,
-        const float *weight, const float *bias, float *moments, float *y, int64_t ldy)
+        const float *weight, const float *bias, float *moments, float *y,
+        int64_t ldy)
     int snn_layer_norm_backward_f32(
         int64_t n, int64_t batch, int centre, float eps, const float *x, int64_t ldx,
         const float *weight, const float *dy, int64_t lddy, float *moments,
@@ -79,7 +80,8 @@ cdef extern from "sparsenn.h" nogil:
     int snn_gelu_f64(int64_t n, const double *x, const double *dy, double *out)
     int snn_layer_norm_f64(
         int64_t n, int64_t batch, int centre, double eps, const double *x, int64_t ldx,
-        const double *weight, const double *bias, double *moments, double *y, int64_t ldy)
+        const double *weight, const double *bias, double *moments, double *y,
+        int64_t ldy)
     int snn_layer_norm_backward_f64(
         int64_t n, int64_t batch, int centre, double eps, const double *x, int64_t ldx,
         const double *weight, const double *dy, int64_t lddy, double *moments,

@@ -26,7 +26,8 @@ def gelu(x, dy=None):
     cdef int status
     with nogil:
         if single:
-            status = snn_gelu_f32(n, <const float *>xp, <const float *>dyp, <float *>outp)
+            status = snn_gelu_f32(
+                n, <const float *>xp, <const float *>dyp, <float *>outp)
         else:
             status = snn_gelu_f64(
                 n, <const double *>xp, <const double *>dyp, <double *>outp)
@@ -117,8 +118,8 @@ def layer_norm_backward(x, weight, dy, double eps, bint centre):
         if single:
             status = snn_layer_norm_backward_f32(
                 n, batch, centre, <float>eps, <const float *>xp, ldx, <const float *>wp,
-                <const float *>dyp, lddy, <float *>mp, <float *>dxp, batch, <float *>dwp,
-                <float *>dbp)
+                <const float *>dyp, lddy, <float *>mp, <float *>dxp, batch,
+                <float *>dwp, <float *>dbp)
         else:
             status = snn_layer_norm_backward_f64(
                 n, batch, centre, eps, <const double *>xp, ldx, <const double *>wp,
