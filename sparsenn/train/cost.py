@@ -31,6 +31,7 @@ class StepCost:
     not need. Of a first layer on a sparse batch only the connections of each nonzero's
     column count. Weights of recurrent layers work in every step of every sequence (the
     projections that they make a second time instead of keeping them are not counted).
+    In models that take the numbers of tokens every weight works on every token.
     Biases, activations and the optimiser are not counted; searches of a topology's
     updates are counted apart (`TopologyUpdater.flops`).
 
@@ -51,7 +52,9 @@ class StepCost:
         self._fan_out: np.ndarray | None = None
 
     def __call__(self, x: Any) -> int:
-        """Operations of a step on a batch, dense or CSR, shape (batch, ...)."""
+        """Operations of a step on a batch: dense, CSR, or numbers of tokens."""
+        if getattr(x, "dtype", np.dtype(float)).kind in "iu":  # an embedding learns too
+            return 6 * x.size * (self._first + self._others + self._steps)
         n = int(x.shape[0])
         tokens = x.tokens if isinstance(x, Sequences) else n * prod(x.shape[1:-1])
         first = (tokens if self._walks else n) * self._first

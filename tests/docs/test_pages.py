@@ -37,7 +37,7 @@ def test_choices_are_described() -> None:
             assert f"`{choice}`" in CLI, (option.name, choice)
 
 
-@pytest.mark.parametrize("page", ["files", "inference", "recurrent"])
+@pytest.mark.parametrize("page", ["files", "inference", "recurrent", "transformers"])
 def test_snippets_run_in_order(page: str, tmp_path: Path) -> None:
     if page == "files":
         pytest.importorskip("safetensors")
