@@ -371,3 +371,33 @@ cdef extern from "sparsenn.h" nogil:
         const snn_column_index *w, const snn_events *a, const double *values,
         const double *dy, int64_t lddy, const double *x, int64_t ldx, double *dx,
         int64_t lddx, double *dvalues)
+
+    ctypedef struct snn_conv_shape "snn_conv":
+        int64_t batch
+        int32_t channels
+        int32_t groups
+        int32_t[2] in_ "in"
+        int32_t[2] out
+        int32_t[2] kernel
+        int32_t[2] stride
+        int32_t[2] pad
+        int32_t[2] dilation
+
+    int snn_conv_f32(
+        const snn_conv_shape *c, const snn_layout *w, const float *values,
+        const float *bias, int activation, const float *x, float *y)
+    int snn_conv_f64(
+        const snn_conv_shape *c, const snn_layout *w, const double *values,
+        const double *bias, int activation, const double *x, double *y)
+    int snn_conv_t_f32(
+        const snn_conv_shape *c, const snn_layout *w, const float *values,
+        const float *dy, float *dx)
+    int snn_conv_t_f64(
+        const snn_conv_shape *c, const snn_layout *w, const double *values,
+        const double *dy, double *dx)
+    int snn_conv_w_f32(
+        const snn_conv_shape *c, const snn_layout *w, const float *dy, const float *x,
+        float *dvalues)
+    int snn_conv_w_f64(
+        const snn_conv_shape *c, const snn_layout *w, const double *dy,
+        const double *x, double *dvalues)

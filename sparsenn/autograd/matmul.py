@@ -17,7 +17,7 @@ import numpy as np
 from sparsenn import blas
 from sparsenn.autograd.array import as_order
 
-__all__ = ["matmul", "matmul_into"]
+__all__ = ["matmul", "matmul_into", "share"]
 
 # Multiply-adds. BLAS libraries use one thread of their own accord up to _SMALL;
 # from _LARGE on, about 0.1 ms, sharing the work is worth the waking of threads.
@@ -73,7 +73,7 @@ def _matrix(a: np.ndarray, b: np.ndarray) -> np.ndarray:
         rows, columns = tiles[i]
         np.matmul(a[rows], b[:, columns], out=out[rows, columns])
 
-    _share(tile, len(tiles))
+    share(tile, len(tiles))
     return out
 
 
@@ -148,11 +148,18 @@ def matmul_into(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
         part = slice(lead[0] * i // parts, lead[0] * (i + 1) // parts)
         np.matmul(a[part], b[part], out=out[part])
 
-    _share(chunk, parts)
+    share(chunk, parts)
 
 
-def _share(task: Callable[[int], Any], n: int) -> None:
-    """Run ``task(0) .. task(n - 1)`` on our threads, BLAS on one thread in each."""
+def share(task: Callable[[int], Any], n: int) -> None:
+    """Run ``task(0) .. task(n - 1)`` on our threads, BLAS on one thread in each.
+
+    Parameters
+    ----------
+    task : callable
+        ``task(i)`` must not depend on the other tasks.
+    n : int
+    """
     from sparsenn.config import get_num_threads
 
     take = count().__next__  # atomic: every index is taken once

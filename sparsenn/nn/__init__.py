@@ -16,6 +16,7 @@ from sparsenn.nn.attention import MultiheadAttention, local_pattern
 from sparsenn.nn.batch_norm import BatchNorm1d, BatchNorm2d
 from sparsenn.nn.config import from_config
 from sparsenn.nn.container import Sequential
+from sparsenn.nn.conv import Conv1d, Conv2d
 from sparsenn.nn.dropout import Dropout
 from sparsenn.nn.embedding import Embedding, PositionalEncoding
 from sparsenn.nn.k_winners import KWinners
@@ -37,6 +38,8 @@ __all__ = [
     "AvgPool2d",
     "BatchNorm1d",
     "BatchNorm2d",
+    "Conv1d",
+    "Conv2d",
     "Dropout",
     "Embedding",
     "FinalState",

@@ -8,9 +8,13 @@ from typing import Any, ClassVar, final
 from sparsenn.autograd import Tensor
 from sparsenn.nn.activation import ReLU
 from sparsenn.nn.config import from_config, layer, to_config
+from sparsenn.nn.conv import Conv1d, Conv2d
 from sparsenn.nn.linear import Linear
 from sparsenn.nn.module import Module
 from sparsenn.sparse import SparseParameter
+
+# Their kernels apply a ReLU that follows.
+_FUSED = (Linear, Conv1d, Conv2d)
 
 
 @final
@@ -18,8 +22,8 @@ from sparsenn.sparse import SparseParameter
 class Sequential(Module):
     """Applies modules in order.
 
-    A :class:`Linear` followed by a :class:`ReLU` runs as one fused kernel, with the
-    same bits.
+    A linear or convolutional layer followed by a :class:`ReLU` runs as one fused
+    kernel, with the same bits.
 
     Parameters
     ----------
@@ -48,7 +52,7 @@ class Sequential(Module):
             module = self.layers[i]
             x = module.accept(x)
             following = self.layers[i + 1] if i + 1 < len(self.layers) else None
-            if type(module) is Linear and type(following) is ReLU:
+            if isinstance(module, _FUSED) and type(following) is ReLU:
                 x = module.forward(x, activation="relu")
                 i += 2
             else:

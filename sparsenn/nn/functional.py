@@ -5,6 +5,7 @@ from __future__ import annotations
 from sparsenn.ops import (
     bce,
     bce_with_logits,
+    conv2d,
     cross_entropy,
     gelu,
     k_winners,
@@ -26,6 +27,7 @@ from sparsenn.ops import (
 __all__ = [
     "bce",
     "bce_with_logits",
+    "conv2d",
     "cross_entropy",
     "gelu",
     "k_winners",

@@ -32,6 +32,7 @@ from sparsenn.ops.choice import (
     sign,
     where,
 )
+from sparsenn.ops.conv import conv2d
 from sparsenn.ops.curvature import gradient_flow, hessian_product
 from sparsenn.ops.elementwise import (
     cos,
@@ -58,6 +59,7 @@ from sparsenn.ops.layer_norm import layer_norm, rms_norm
 from sparsenn.ops.losses import bce, bce_with_logits, cross_entropy, mse, nll
 from sparsenn.ops.normalized import log_softmax, logsumexp, softmax
 from sparsenn.ops.outer_sum import OuterSum
+from sparsenn.ops.patches import Patches
 from sparsenn.ops.pooling import avg_pool2d, max_pool2d
 from sparsenn.ops.product import matmul
 from sparsenn.ops.recurrence import recurrence
@@ -87,6 +89,7 @@ from sparsenn.ops.sparse_batch import SparseBatch
 __all__ = [
     "ArrayScores",
     "OuterSum",
+    "Patches",
     "SparseBatch",
     "TileScores",
     "WeightScores",
@@ -103,6 +106,7 @@ __all__ = [
     "clip",
     "concatenate",
     "contiguous",
+    "conv2d",
     "cos",
     "cross_entropy",
     "descend_to_isometry",

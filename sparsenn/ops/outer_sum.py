@@ -12,6 +12,7 @@ from sparsenn.autograd import Tensor
 from sparsenn.autograd.array import as_order
 from sparsenn.autograd.matmul import matmul
 from sparsenn.ops.largest import Largest
+from sparsenn.ops.patches import Patches
 from sparsenn.ops.sparse import sddmm_
 from sparsenn.ops.sparse_batch import SparseBatch
 from sparsenn.ops.sparse_input import sparse_input_grad_
@@ -21,26 +22,29 @@ from sparsenn.sparse import SparsePattern
 _TILE_BYTES = 4 << 20
 _SAMPLE = 1 << 13
 
-Factors: TypeAlias = tuple[np.ndarray, np.ndarray | SparseBatch]
+Inputs: TypeAlias = np.ndarray | SparseBatch | Patches
+Factors: TypeAlias = tuple[np.ndarray, Inputs]
 
 
 def _ordered(b: Any) -> Any:
-    if isinstance(b, SparseBatch):
+    if isinstance(b, SparseBatch | Patches):
         return b
     return as_order(b.data if isinstance(b, Tensor) else b, True)
 
 
-def _on(
-    a: np.ndarray, b: np.ndarray | SparseBatch, pattern: SparsePattern
-) -> np.ndarray:
+def _on(a: np.ndarray, b: Inputs, pattern: SparsePattern) -> np.ndarray:
     """Entries of ``a.T @ b`` at the positions of a pattern."""
+    if isinstance(b, Patches):
+        return b.on(a, pattern)
     if isinstance(b, SparseBatch):
         return sparse_input_grad_.forward(a, batch=b, pattern=pattern)
     return sddmm_.forward(a, b, pattern=pattern)
 
 
-def _rows(a: np.ndarray, b: np.ndarray | SparseBatch, rows: slice) -> np.ndarray:
+def _rows(a: np.ndarray, b: Inputs, rows: slice) -> np.ndarray:
     """Some rows of ``a.T @ b``."""
+    if isinstance(b, Patches):
+        return b.rows(a, rows)
     part = a[:, rows]
     if isinstance(b, SparseBatch):
         shape = part.shape[1], b.shape[1]
@@ -60,8 +64,8 @@ class OuterSum:
     ----------
     factors : iterable of (ndarray or Tensor, ndarray or Tensor)
         Pairs ``(A, B)`` of shapes (batch, n_out) and (batch, n_in); batches may differ.
-        B may be a `SparseBatch`, and stays one. Of Tensors, which a pass that is
-        recorded notes for a virtual weight, their arrays are taken.
+        B may be a `SparseBatch` or `Patches`, and stays one. Of Tensors, which a pass
+        that is recorded notes for a virtual weight, their arrays are taken.
     """
 
     def __init__(self, factors: Iterable[tuple[Any, Any]]) -> None:

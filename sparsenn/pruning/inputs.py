@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from sparsenn.autograd import no_grad
-from sparsenn.ops import SparseBatch
+from sparsenn.ops import Patches, SparseBatch
 from sparsenn.pruning.apply import mode
 from sparsenn.pruning.weights import Weight
 
@@ -63,6 +63,8 @@ def input_norms(model: Any, weight: Weight, batches: Iterable[Any]) -> np.ndarra
 
 def _squares(x: Any) -> np.ndarray:
     """Sum of squares of each feature, shape (n_in,)."""
+    if isinstance(x, Patches):
+        return x.squares()
     if not isinstance(x, SparseBatch):
         data = np.asarray(x.data)
         return np.einsum("ij,ij->j", data, data, dtype=np.float64)

@@ -456,6 +456,33 @@ typedef struct snn_events {
 SNN_DECLARE_EVENTS(float, f32)
 SNN_DECLARE_EVENTS(double, f64)
 
+/* ------------------------------------------------------------------ convolution ----
+ *
+ * Channels-first images with the samples fastest: x[channel][row][column][sample]. W has a
+ * row for each output channel and the columns (channel in the group, tap row, tap column).
+ */
+typedef struct snn_conv {
+    int64_t batch;
+    int32_t channels; /* of x */
+    int32_t groups;   /* divides channels and the rows of W */
+    /* height and width; in one dimension the height is 1 */
+    int32_t in[2], out[2], kernel[2], stride[2], pad[2], dilation[2];
+} snn_conv;
+
+#define SNN_DECLARE_CONV(real, suffix)                                                     \
+    /* y = act(W * x + bias); bias may be NULL */                                          \
+    int snn_conv_##suffix(const snn_conv *c, const snn_layout *w, const real *values,      \
+                          const real *bias, int activation, const real *x, real *y);       \
+    /* dx: the gradient of that for x, without activation */                               \
+    int snn_conv_t_##suffix(const snn_conv *c, const snn_layout *w, const real *values,    \
+                            const real *dy, real *dx);                                     \
+    /* dvalues: the gradient of that for the values */                                     \
+    int snn_conv_w_##suffix(const snn_conv *c, const snn_layout *w, const real *dy,        \
+                            const real *x, real *dvalues);
+
+SNN_DECLARE_CONV(float, f32)
+SNN_DECLARE_CONV(double, f64)
+
 #ifdef __cplusplus
 }
 #endif
