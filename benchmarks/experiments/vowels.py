@@ -16,7 +16,7 @@ from benchmarks.experiments import study
 
 DENSITY = 0.1
 HIDDEN, NARROW = 128, 36
-METHODS = ("dense", "static", "set", "rigl", "narrow")
+METHODS = ("dense", "static", "rigl", "narrow")
 SEEDS = 5
 EPOCHS = 60
 LR = 0.003

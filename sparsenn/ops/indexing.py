@@ -76,10 +76,13 @@ def _add_slices(out: np.ndarray, rows: np.ndarray, g: np.ndarray, axis: int) -> 
     if rows.size == 0:
         return
     rows = np.where(rows < 0, rows + out.shape[axis], rows)
+    lead: tuple[Any, ...] = (slice(None),) * axis
+    if np.bincount(rows).max() == 1:  # no row is named twice
+        out[(*lead, rows)] = g
+        return
     order = np.argsort(rows, kind="stable")
     rows = rows[order]
     starts = np.flatnonzero(np.diff(rows, prepend=-1))
-    lead: tuple[Any, ...] = (slice(None),) * axis
     sums = np.add.reduceat(np.take(g, order, axis), starts, axis)
     out[(*lead, rows[starts])] = sums
 

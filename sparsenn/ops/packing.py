@@ -8,8 +8,8 @@ from typing import Any, final
 import numpy as np
 
 from sparsenn.autograd import Tensor
-from sparsenn.ops.indexing import take
-from sparsenn.ops.shape import concatenate, contiguous, reshape
+from sparsenn.ops.indexing import scatter_add, take
+from sparsenn.ops.shape import contiguous, reshape
 
 __all__ = ["Packing"]
 
@@ -82,9 +82,7 @@ class Packing:
 
     def unpack(self, tokens: Tensor) -> Tensor:
         """The padded batch with zeros past the ends, shape (batch, time, features)."""
+        batch, time = self.shape
         n_features = tokens.shape[1]
-        padding = np.zeros((1, n_features), tokens.dtype)
-        found = np.full(self.shape[0] * self.shape[1], self.tokens)
-        found[self._places] = np.arange(self.tokens)
-        rows = take(concatenate([tokens, padding]), found)
-        return reshape(rows, (*self.shape, n_features))
+        rows = scatter_add(tokens, self._places, (batch * time, n_features))
+        return reshape(rows, (batch, time, n_features))

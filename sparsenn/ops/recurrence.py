@@ -8,7 +8,8 @@ one sddmm the gradient of the weight, as one pair of factors.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -91,6 +92,11 @@ def _vjp(
     cell: str,
     packing: Packing,
 ) -> tuple[Tensor | None, ...]:
+    if not is_recording():
+        arrays = [x.data for x in inputs]
+        return _backward(
+            g.data, out.data, arrays, needs, weight, factors, cell, packing
+        )
     values, projected, bias, state = inputs
     kind = CELLS[cell]
     into, back = _products(weight, factors)
@@ -121,6 +127,68 @@ def _vjp(
         kind.to_input(d, dq, slopes) if needs[1] else None,
         reduce_sum(dq, axis=0) if needs[2] else None,
         carried if needs[3] else None,
+    )
+
+
+def _backward(
+    g: np.ndarray,
+    out: np.ndarray,
+    inputs: Sequence[np.ndarray],
+    needs: tuple[bool, bool, bool, bool],
+    weight: Weight,
+    factors: Any,
+    cell: str,
+    packing: Packing,
+) -> tuple[Tensor | None, ...]:
+    """The same derivative where nothing is recorded, on arrays step by step."""
+    values, projected, bias, state = inputs
+    kind = CELLS[cell]
+    width = state.shape[1] // kind.states
+    before = np.concatenate([state, out]).T.take(packing.previous, 1).T
+    hidden = before[:, :width]
+    into, back = _array_products(weight)
+    q = into(values, hidden)
+    q += bias
+    dq = empty(q.shape, q.dtype)
+    dp = empty(q.shape, q.dtype) if kind.apart else dq
+    carried: np.ndarray | None = None
+    for rows in reversed(list(packing.steps())):
+        d = g[rows]
+        if carried is not None:
+            d = d.copy(order="F")
+            d[: len(carried)] += carried
+        rest = kind.back(
+            d, projected[rows], q[rows], before[rows], out[rows], dp[rows], dq[rows]
+        )
+        if rows.start == 0 and not needs[3]:
+            break
+        carried = back(values, dq[rows])
+        if kind.states == 2:
+            carried = np.concatenate([carried, rest], 1)
+        elif rest is not None:
+            carried += rest
+    dvalues = None
+    if needs[0]:
+        dvalues = _weight_gradient(wrap(dq), wrap(hidden), weight, factors)
+    return (
+        dvalues,
+        wrap(dp) if needs[1] else None,
+        wrap(dq.sum(axis=0)) if needs[2] else None,
+        wrap(carried) if carried is not None and needs[3] else None,
+    )
+
+
+def _array_products(weight: Weight) -> tuple[Any, Any]:
+    """Those of `_products` on arrays."""
+    if isinstance(weight, VirtualWeight):
+        static = {"weight": weight, "factors": None}
+        return (
+            partial(virtual_linear_.forward, **static),
+            partial(virtual_linear_t_.forward, **static),
+        )
+    return (
+        partial(spmm_.forward, pattern=weight),
+        partial(spmm_t_.forward, pattern=weight),
     )
 
 
