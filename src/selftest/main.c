@@ -27,6 +27,7 @@ int main(void)
             wrong++;
         }
         const int here = selftest_products_f32(isa) + selftest_products_f64(isa) +
+                         selftest_conv_f32(isa) + selftest_conv_f64(isa) +
                          selftest_elementwise_f32(isa) + selftest_elementwise_f64(isa) +
                          selftest_events_f32() + selftest_events_f64() +
                          selftest_random_f32(isa) + selftest_random_f64(isa);

@@ -13,6 +13,8 @@ double selftest_signed(void);
 /* Each returns the number of wrong results, which it has printed. */
 int selftest_products_f32(const char *isa);
 int selftest_products_f64(const char *isa);
+int selftest_conv_f32(const char *isa);
+int selftest_conv_f64(const char *isa);
 int selftest_elementwise_f32(const char *isa);
 int selftest_random_f32(const char *isa);
 int selftest_elementwise_f64(const char *isa);
