@@ -74,9 +74,7 @@ INLINE vec load_part(const real *p, int n)
     real a[LANES] = {0};
     for (int i = 0; i < n; i++)
         a[i] = p[i];
-    vec v;
-    memcpy(&v, a, sizeof v);
-    return v;
+    return load_any(a);
 #endif
 }
 
@@ -88,7 +86,7 @@ INLINE void store_part(real *p, vec v, int n)
     _mm512_mask_storeu_pd(p, (__mmask8)((1u << n) - 1), (__m512d)v);
 #else
     real a[LANES];
-    memcpy(a, &v, sizeof v);
+    store_any(a, v);
     for (int i = 0; i < n; i++)
         p[i] = a[i];
 #endif
