@@ -121,7 +121,7 @@ def main() -> None:
     parser.add_argument("--densities", type=harness.numbers, default="0.2,0.1,0.05")
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--rounds", type=int, default=9)
-    options = harness.parse(parser, layers="4x5", batch=3, rounds=1)
+    options = harness.parse(parser, layers="8x8", batch=8, rounds=1)
     machine.limit_threads(options.threads)
     import sparsenn
 
