@@ -94,9 +94,9 @@ def main() -> None:
         trial,
         [
             {"data": data, "method": m, "density": d, "seed": s, "epochs": epochs}
+            for s in range(seeds)
             for m in METHODS
             for d in [1.0 if m in ("dense", "narrow") else DENSITY]
-            for s in range(seeds)
         ],
     )
     found = {m: [r for r in rows if r["method"] == m] for m in METHODS}
