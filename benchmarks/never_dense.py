@@ -159,7 +159,10 @@ def main() -> None:
     if options.row:
         print(json.dumps(measure(options.row, options)))
         return
-    rows = [apart(method, options) for method in options.only.split(",")]
+    rows = []
+    for method in options.only.split(","):
+        rows.append(apart(method, options))
+        print(json.dumps(rows[-1]), file=sys.stderr, flush=True)
     n = options.width
     harness.report(
         options,

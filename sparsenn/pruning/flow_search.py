@@ -107,20 +107,32 @@ def around_share(samples: list[Sample], share: float, widened: float) -> Bracket
     """Where the scores of the lowest that carry a share of the flow end.
 
     Parameters as in `around_rank`; the share is of the flow of one layer, of which each
-    has the same.
+    has the same: layers are averaged by how well their samples know it.
     """
-    carried = [s.unit * np.concatenate([[0.0], np.cumsum(s.scores)]) for s in samples]
-    noise = sum(float(s.unit**2 * (s.scores**2).sum()) for s in samples) ** 0.5
-    flow = float(sum(c[-1] for c in carried)) / len(samples)
-    spread = widened * (_DEVIATIONS * share**0.5 * noise + 0.01 * share * flow)
+    carried = [_sums(s.unit * s.scores) for s in samples]
+    variances = [_sums((s.unit * s.scores) ** 2) for s in samples]
+    weights = [1.0 / v[-1] if v[-1] > 0 else 0.0 for v in variances]
+    known = sum(weights)
+    flows = zip(weights, carried, strict=True)
+    flow = float(sum(w * c[-1] for w, c in flows)) / known if known else 0.0
 
-    def below(score: float) -> float:
+    def below(score: float, sums: list[np.ndarray]) -> float:
         places = [np.searchsorted(s.scores, score, side="right") for s in samples]
-        return float(sum(c[i] for c, i in zip(carried, places, strict=True)))
+        return float(sum(c[i] for c, i in zip(sums, places, strict=True)))
 
-    low = _first(lambda score: below(score) >= share * flow - spread)
-    high = _first(lambda score: below(score) >= share * flow + spread)
+    def end(wanted: float) -> float:
+        return _first(lambda score: below(score, carried) >= wanted)
+
+    noise = below(end(share * flow), variances) ** 0.5
+    noise += share * known**-0.5 if known else 0.0
+    spread = widened * (_DEVIATIONS * noise + 0.005 * share * flow)
+    low, high = end(share * flow - spread), end(share * flow + spread)
     return _bracket(samples, low if share * flow > spread else -np.inf, high)
+
+
+def _sums(numbers: np.ndarray) -> np.ndarray:
+    """Sums of the first 0, 1, ... of them."""
+    return np.concatenate([[0.0], np.cumsum(numbers)])
 
 
 def threshold(searches: list[Search], k: int) -> Threshold | None:

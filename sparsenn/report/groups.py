@@ -114,14 +114,24 @@ def groups(runs: Iterable[Run]) -> list[Group]:
 
 
 def varying(found: Sequence[Group]) -> list[str]:
-    """Names of the settings in which groups differ, those always shown first."""
+    """Names of the settings in which groups differ, those always shown first.
+
+    A setting that some methods do not read, and that is the same in all others, does
+    not set them apart.
+    """
     names = dict.fromkeys(name for group in found for name in group.settings)
-    differ = [
-        name
-        for name in names
-        if len({json.dumps(g.settings.get(name), sort_keys=True) for g in found}) > 1
-    ]
-    return [*_SHOWN, *(name for name in differ if name not in _SHOWN)]
+    return [*_SHOWN, *(n for n in names if n not in _SHOWN and _differs(found, n))]
+
+
+def _differs(found: Sequence[Group], name: str) -> bool:
+    values: set[str] = set()
+    of_method: dict[str, set[str]] = {}
+    for group in found:
+        value = json.dumps(group.settings.get(name), sort_keys=True)
+        of_method.setdefault(group.method, set()).add(value)
+        if group.settings.get(name) is not None:
+            values.add(value)
+    return len(values) > 1 or any(len(v) > 1 for v in of_method.values())
 
 
 def facets(found: Sequence[Group]) -> dict[str, list[Group]]:
