@@ -57,7 +57,9 @@ def run_all(
     rows = json.loads(file.read_text())["rows"] if held else []
     known = {_key(row, cells[0]): row for row in rows}
     context = get_context("spawn")
-    with ProcessPoolExecutor(given.jobs, context, initializer=_one_thread) as pool:
+    with ProcessPoolExecutor(
+        given.jobs, context, initializer=_one_thread, max_tasks_per_child=1
+    ) as pool:  # a process for each trial, so that its memory is its own
         todo = {
             pool.submit(trial, **cell): cell
             for cell in cells
