@@ -224,3 +224,34 @@ def test_a_wide_gru_trains_and_grows_by_its_gradient() -> None:
         assert gru.weight_hh_l0.nnz == 192_000
         """
     )
+
+
+def test_a_wide_transformer_layer_trains_and_evolves() -> None:
+    # Dense, its weights would be 3.2 GB.
+    run(
+        """
+        limit(300)
+        layer = nn.TransformerEncoderLayer(8192, 8, density=1e-4, causal=True, seed=0)
+        opt = optim.AdamW(layer.parameters())
+        topo = topology.SET(layer.parameters(), opt, drop_fraction=0.3)
+        x = np.random.default_rng(0).random((2, 8, 8192), dtype=np.float32)
+        for _ in range(2):
+            (layer(x) ** 2).mean().backward()
+            opt.step()
+            opt.zero_grad()
+            topo.update(0.3)
+        """
+    )
+
+
+def test_attention_on_a_pattern_of_a_long_sequence_is_never_dense() -> None:
+    # Dense, the scores would be 400 MB, and their gradient as much again.
+    run(
+        """
+        nn.local_pattern((4, 4), 2)  # imports SciPy
+        limit(200)
+        layer = nn.MultiheadAttention(32, 1, window=8, stride=500, seed=0)
+        x = np.random.default_rng(0).random((1, 10_000, 32), dtype=np.float32)
+        (layer(x) ** 2).mean().backward()
+        """
+    )
