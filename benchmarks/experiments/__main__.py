@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 
-NAMES = ("mnist", "collapse", "controls", "vowels", "gpt")
+NAMES = ("mnist", "collapse", "controls", "vowels", "gpt", "lenet5", "resnet")
 
 
 def main() -> int:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from sparsenn.cli.errors import UsageError
+from sparsenn.cli.living import living_of
 from sparsenn.cli.output import count, percent, print_json, size, table
 from sparsenn.cli.rundir import model_path
 
@@ -49,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
                 )
     nnz = sum(layer["nnz"] for layer in layers)
     positions = sum(math.prod(layer["shape"]) for layer in layers)
-    living = _effective(model)
+    living = living_of(model)
     result = {
         "file": str(path),
         "kind": file.kind,
@@ -80,16 +81,6 @@ def run(args: argparse.Namespace) -> int:
     if args.check:
         print("checked: format, checksum, indices and values are in order")
     return 0
-
-
-def _effective(model: Any) -> Any:
-    """What lies on a path from input to output; None if that cannot be told."""
-    from sparsenn.pruning import effective
-
-    try:
-        return effective(model)
-    except (TypeError, ValueError):
-        return None
 
 
 def _told(living: Any) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 from sparsenn.cli.errors import UsageError
 from sparsenn.cli.starts import STARTS, VALUES
-from sparsenn.models import ACTIVATIONS
+from sparsenn.models import ACTIVATIONS, ARCHITECTURES
 from sparsenn.sparse import ALLOCATIONS
 from sparsenn.topology import DECAYS, METHODS, NEWBORNS, SET_DROPS
 
@@ -33,6 +33,8 @@ class Option:
         Bounds, included unless `above` or `below` say that they are not.
     choices : tuple of str
         Allowed words.
+    bare : str or None
+        What the option means without a word.
     """
 
     name: str
@@ -44,6 +46,7 @@ class Option:
     above: bool = False
     below: bool = False
     choices: tuple[str, ...] = ()
+    bare: str | None = None
     metavar: str | None = None
 
     @property
@@ -118,7 +121,8 @@ class Option:
 
 OPTIONS: tuple[Option, ...] = (
     Option("arch", "text", None, "sizes of the layers, such as 784-300-100-10"
-           " (default: two hidden layers of 300 and 100)"),
+           " (default: two hidden layers of 300 and 100), or of images "
+           + ", ".join(family.usage for family in ARCHITECTURES)),
     Option("method", "text", "set", "how connections are chosen while training",
            choices=tuple(METHODS)),
     Option("init", "text", "erk", "how layers share the connections at the start, or"
@@ -159,7 +163,10 @@ OPTIONS: tuple[Option, ...] = (
     Option("clip", "float", None, "bound on the global norm of the gradient", low=0,
            above=True, metavar="NORM"),
     Option("scale", "text", "unit", "of the input; unit divides bytes by 255",
-           choices=("unit", "standard", "none")),
+           choices=("unit", "standard", "channels", "none")),
+    Option("augment", "text", "no", "random changes of training images; without a word"
+           " mirror images and crops", choices=("yes", "no", "flip", "crop"),
+           bare="yes"),
     Option("val_fraction", "float", 0.0, "share of the training data held out to choose"
            " the best epoch", low=0, high=1, below=True),
     Option("drop_fraction", "float", None, "share of connections exchanged an update"
@@ -237,6 +244,8 @@ def add_options(
             option.flag,
             dest=option.name,
             type=parse(option),
+            nargs=None if option.bare is None else "?",
+            const=option.bare,
             default=argparse.SUPPRESS,
             metavar=option.metavar or option.name.rsplit("_", 1)[-1].upper(),
             help=text,

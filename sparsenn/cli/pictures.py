@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +84,7 @@ def draw_run(
     plot.save(figure, path)
     written.append(path)
     first = weights(model)[0].pattern
-    if before is None or first.is_full:
+    if before is None or first.is_full or before.size != math.prod(shape):
         return written
     after = plot.connections_per_input(first)
     maps = {

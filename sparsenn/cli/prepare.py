@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +27,8 @@ class Prepared:
         As `fit` takes them.
     scaling : Scaling or None
         Of the input, where it is not to be fitted by the settings.
+    augment : Augmentation or None
+        Of the training images.
     began : dict or None
         What `starts.choose` told, if connections were chosen just now.
     """
@@ -39,6 +40,7 @@ class Prepared:
     schedule: Any
     topology: Any
     scaling: Any = None
+    augment: Any = None
     began: dict[str, Any] | None = None
 
 
@@ -114,16 +116,34 @@ def check(config: Config, data: Any) -> None:
 
     Builds nothing, so that a sweep can check all of its cells at once.
     """
-    from sparsenn import models
     from sparsenn.sparse import allocate
 
     settings = config.settings
     if settings["arch"] is None:
         settings["arch"] = f"{data.n_features}-300-100-{data.n_classes}"
-    sizes = models.sizes_for(settings["arch"], data.n_features, data.n_classes)
-    shapes = [(n_out, n_in) for n_in, n_out in itertools.pairwise(sizes)]
+    shapes = _axes(settings["arch"], data)
     dense = keep_dense(settings["keep_dense"], len(shapes))
     allocate(shapes, config.start_density, keep_dense=dense)
+    augment = make_augmentation(settings["augment"])
+    if augment is not None:
+        augment.check(data.x_train)
+
+
+def _axes(arch: str, data: Any) -> list[tuple[int, ...]]:
+    from sparsenn import models
+
+    return models.axes_of(arch, data.n_features, data.n_classes, data.image)
+
+
+def make_augmentation(name: str) -> Any:
+    """The augmentation of ``--augment``; None for no."""
+    from sparsenn.data import Augmentation
+
+    if name == "no":
+        return None
+    return Augmentation(
+        flip=name in ("yes", "flip"), crop=4 if name in ("yes", "crop") else 0
+    )
 
 
 def _build(config: Config, data: Any, resuming: bool, quiet: bool) -> Prepared:
@@ -137,8 +157,7 @@ def _build(config: Config, data: Any, resuming: bool, quiet: bool) -> Prepared:
     n_train = n - validation_size(n, settings["val_fraction"])
     steps_per_epoch = -(-n_train // settings["batch_size"])
     total_steps = steps_per_epoch * settings["epochs"]
-    n_layers = len(models.parse_sizes(arch)) - 1
-    dense = keep_dense(settings["keep_dense"], n_layers)
+    dense = keep_dense(settings["keep_dense"], len(_axes(arch, data)))
     recipe = topology.METHODS[settings["method"]]
     # A resumed network gets its connections from the checkpoint; how many they are in
     # all is what the parts of a method are made for.
@@ -148,6 +167,7 @@ def _build(config: Config, data: Any, resuming: bool, quiet: bool) -> Prepared:
         data.n_features,
         data.n_classes,
         None if chosen else config.start_density,
+        image=data.image,
         init="erk" if settings["init"] in STARTS else settings["init"],
         keep_dense=dense,
         activation=settings["activation"],
@@ -177,7 +197,16 @@ def _build(config: Config, data: Any, resuming: bool, quiet: bool) -> Prepared:
         **{name: settings.get(setting_of(name)) for name in of_recipe},
     )
     schedule = make_schedule(settings["schedule"], settings["lr"], total_steps)
-    return Prepared(arch, data, model, optimizer, schedule, updater, began=began)
+    return Prepared(
+        arch,
+        data,
+        model,
+        optimizer,
+        schedule,
+        updater,
+        augment=make_augmentation(settings["augment"]),
+        began=began,
+    )
 
 
 def _input_rms(data: Any, scale: Any) -> float:

@@ -277,9 +277,11 @@ def _tuning(
     from sparsenn.train.cost import weights
 
     settings = dict(opened.config.settings) if opened.config is not None else {}
-    shapes = [weight.shape for weight in weights(opened.model)]
+    found = weights(opened.model)
+    if not any(weight.kernel for weight in found):
+        sizes = [found[0].shape[1], *(weight.shape[0] for weight in found)]
+        settings["arch"] = "-".join(map(str, sizes))
     settings.update(
-        arch="-".join(str(n) for n in [shapes[0][1], *(s[0] for s in shapes)]),
         method="static",
         init=BY_NAME["init"].default,
         density=density,

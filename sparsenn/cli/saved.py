@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from sparsenn.cli.config import Config
 from sparsenn.cli.errors import UsageError
 from sparsenn.cli.prepare import load_data
 from sparsenn.cli.rundir import RunDirectory, model_path
+from sparsenn.sparse import SparseParameter
 from sparsenn.train.cost import weights
 
 
@@ -91,11 +93,13 @@ def _classes(file: Any) -> tuple[str, ...] | None:
 
 
 def _check_fits(model: Any, data: Any, path: str) -> None:
-    """UsageError if the first weight takes another number of features."""
+    """UsageError if the model takes another number of features."""
     found = weights(model)
     if not found:
         return
-    n_in, n_out = found[0].shape[1], found[-1].shape[0]
+    shape = model.input_shape
+    n_in = found[0].shape[1] if shape is None else math.prod(shape)
+    n_out = found[-1].shape[0]
     if n_in != data.n_features:
         raise UsageError(
             f"{path} takes {n_in} features, {data.name} has {data.n_features}"
@@ -104,3 +108,22 @@ def _check_fits(model: Any, data: Any, path: str) -> None:
         raise UsageError(
             f"{path} tells {n_out} classes apart, {data.name} has {data.n_classes}"
         )
+
+
+def blocks_of(model: Any) -> dict[str, list[str]] | None:
+    """Names of the weights of each block of layers; None if no block has several.
+
+    A block is what stands in the outermost sequence: a residual block, say. Blocks of
+    several weights are numbered from 1; a single weight has its own name.
+    """
+    blocks: dict[str, list[str]] = {}
+    for name, parameter in model.named_parameters():
+        if isinstance(parameter, SparseParameter):
+            blocks.setdefault(name.split(".")[0], []).append(name)
+    several = [names for names in blocks.values() if len(names) > 1]
+    if not several:
+        return None
+    return {
+        names[0] if len(names) == 1 else f"block {several.index(names) + 1}": names
+        for names in blocks.values()
+    }

@@ -35,7 +35,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--blocks",
         metavar="LIST",
         help="layers to prune together: NAME=LAYERS;NAME=LAYERS with layers as "
-        "--keep-dense names them, such as first=0;rest=1,2 (default: each layer)",
+        "--keep-dense names them, such as first=0;rest=1,2 (default: each layer, or "
+        "each residual block)",
     )
     parser.add_argument(
         "--score",
@@ -60,7 +61,10 @@ def run(args: argparse.Namespace) -> int:
     from sparsenn.train import evaluate
 
     opened = saved.open_saved(args.model)
-    shares, blocks = _shares(args.sparsities), _blocks(args.blocks)
+    shares = _shares(args.sparsities)
+    blocks: Any = _blocks(args.blocks)
+    if blocks is None:
+        blocks = saved.blocks_of(opened.model)
     name, data = saved.data_of(opened, args)
     x, y = (data.x_test, data.y_test) if args.part == "test" else (
         data.x_train, data.y_train,

@@ -10,6 +10,7 @@ from typing import Any
 
 from sparsenn.cli.config import Config, density_of, make_config, read_toml
 from sparsenn.cli.errors import UsageError
+from sparsenn.cli.living import living_of
 from sparsenn.cli.options import BY_NAME, Option, add_options
 from sparsenn.cli.output import count, one_line, percent, print_json, size
 from sparsenn.cli.prepare import absolute, prepare
@@ -124,10 +125,8 @@ def run(args: argparse.Namespace) -> int:
 
 def _cut_off(model: Any) -> str:
     """What to say of a network whose output cannot depend on its input, or ""."""
-    from sparsenn.pruning import effective
-
-    living = effective(model)
-    if not living.collapsed:
+    living = living_of(model)
+    if living is None or not living.collapsed:
         return ""
     empty = [row["name"] for row in living.rows() if row["nnz"] == 0]
     what = (

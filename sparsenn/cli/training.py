@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sparsenn.cli.config import Config
+from sparsenn.cli.living import living_of
 from sparsenn.cli.output import peak_rss_bytes
 from sparsenn.cli.prepare import Prepared
 from sparsenn.cli.rundir import RunDirectory
@@ -92,6 +93,7 @@ def train_run(
             callbacks=[*callbacks, interrupt],
             val_fraction=settings["val_fraction"],
             clip_grad_norm=settings["clip"],
+            augment=prepared.augment,
             start=start,
         )
         extra = {"classes": list(prepared.data.classes)}
@@ -183,14 +185,13 @@ def _result(
     history: Any,
     best: Any,
 ) -> dict[str, Any]:
-    from sparsenn.pruning import effective
     from sparsenn.train.cost import connections, layer_table
 
     row = history.last
     if best is not None and best.best_epoch:
         row = history.rows[best.best_epoch - 1]
     nnz, positions = connections(prepared.model)
-    living = effective(prepared.model)
+    living = living_of(prepared.model)
     result = {
         "accuracy": row.get("test_accuracy"),
         "loss": row.get("test_loss"),
@@ -207,8 +208,8 @@ def _result(
         "arch": prepared.arch,
         "method": config.settings["method"],
         "init": config.settings["init"],
-        "effective_density": living.effective_density,
-        "collapsed": living.collapsed,
+        "effective_density": None if living is None else living.effective_density,
+        "collapsed": None if living is None else living.collapsed,
         "layers": layer_table(prepared.model),
         "model_bytes": directory.model.stat().st_size,
     }

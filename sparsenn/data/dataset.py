@@ -54,6 +54,14 @@ class Dataset:
         return tuple(int(n) for n in self.x_train.shape[1:])
 
     @property
+    def image(self) -> tuple[int, int, int] | None:
+        """(channels, height, width) of a sample; None if it is no image."""
+        if self.is_sparse or len(self.shape) not in (2, 3):
+            return None
+        height, width, *channels = self.shape
+        return (channels[0] if channels else 1, height, width)
+
+    @property
     def n_features(self) -> int:
         """Number of features of one sample; of sequences, of each step."""
         return n_features(self.x_train)

@@ -2,11 +2,77 @@
 
 from __future__ import annotations
 
+import itertools
 import re
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from sparsenn import nn
+from sparsenn.models.lenet import lenet5
+from sparsenn.models.mixer import mixer
 from sparsenn.models.mlp import mlp
+from sparsenn.models.resnet import resnet, wide_resnet
+from sparsenn.models.vgg import vgg
+
+Image = tuple[int, int, int]
+
+_SIZES = re.compile(r"[1-9][0-9]{0,8}(-[1-9][0-9]{0,8})+", re.ASCII)
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """A family of models for images.
+
+    Attributes
+    ----------
+    usage : str
+        How its names look.
+    pattern : str
+        A regular expression that names match as a whole.
+    make : callable
+        ``make(groups, **options)``: the model of a name, from the groups that matched.
+    """
+
+    usage: str
+    pattern: str
+    make: Callable[..., nn.Sequential]
+
+
+def _widths(text: str) -> list[int]:
+    return [0 if word == "m" else int(word) for word in text.split("-")]
+
+
+ARCHITECTURES = (
+    Architecture(
+        "lenet5", r"lenet5(-caffe)?", lambda g, **o: lenet5(caffe=bool(g[0]), **o)
+    ),
+    Architecture("vgg16", r"(vgg(?:11|13|16|19))", lambda g, **o: vgg(g[0], **o)),
+    Architecture(
+        "vgg:32-m-64-m",
+        r"vgg:((?:[1-9][0-9]{0,4}|m)(?:-(?:[1-9][0-9]{0,4}|m))*)",
+        lambda g, **o: vgg(_widths(g[0]), **o),
+    ),
+    Architecture(
+        "resnet20", r"resnet([1-9][0-9]{0,3})", lambda g, **o: resnet(int(g[0]), **o)
+    ),
+    Architecture(
+        "wrn-16-4",
+        r"wrn-([1-9][0-9]{0,3})-([1-9][0-9]?)",
+        lambda g, **o: wide_resnet(int(g[0]), int(g[1]), **o),
+    ),
+    Architecture(
+        "mixer:8x256/4",
+        r"mixer:([1-9][0-9]{0,2})x([1-9][0-9]{0,4})/([1-9][0-9]?)",
+        lambda g, **o: mixer(*map(int, g), **o),
+    ),
+)
+"""Models for images, by name; sizes joined by dashes are an :func:`mlp`."""
+
+
+def is_mlp(arch: str) -> bool:
+    """Whether a name is one of sizes joined by dashes."""
+    return _SIZES.fullmatch(arch) is not None
 
 
 def parse_sizes(arch: str) -> list[int]:
@@ -17,10 +83,11 @@ def parse_sizes(arch: str) -> list[int]:
     ValueError
         If it is anything else than two or more positive numbers joined by dashes.
     """
-    if not re.fullmatch(r"[1-9][0-9]{0,8}(-[1-9][0-9]{0,8})+", arch, re.ASCII):
+    if not is_mlp(arch):
+        known = ", ".join(family.usage for family in ARCHITECTURES)
         raise ValueError(
             f"architecture {arch!r} is not understood; give layer sizes from input to "
-            "output, such as 784-300-100-10"
+            f"output, such as 784-300-100-10, or a name such as {known}"
         )
     return [int(size) for size in arch.split("-")]
 
@@ -46,11 +113,29 @@ def sizes_for(arch: str, n_features: int, n_classes: int) -> list[int]:
     return sizes
 
 
+def axes_of(
+    arch: str, n_features: int, n_classes: int, image: Image | None = None
+) -> list[tuple[int, ...]]:
+    """(n_out, n_in[, kernel height, kernel width]) of an architecture's weights.
+
+    Parameters and errors are those of :func:`build`.
+    """
+    if is_mlp(arch):
+        sizes = sizes_for(arch, n_features, n_classes)
+        return [(n_out, n_in) for n_in, n_out in itertools.pairwise(sizes)]
+    # Of no connections: shapes alone.
+    model = build(arch, n_features, n_classes, 0.0, image=image, seed=0)
+    weights = (p for p in model.parameters() if hasattr(p, "axes"))
+    return [weight.axes for weight in weights]
+
+
 def build(
     arch: str,
     n_features: int,
     n_classes: int,
     density: float | None = 1.0,
+    *,
+    image: Image | None = None,
     **options: Any,
 ) -> nn.Sequential:
     """The model of an architecture's name, checked against the data.
@@ -58,17 +143,44 @@ def build(
     Parameters
     ----------
     arch : str
-        Sizes joined by dashes.
+        Sizes joined by dashes, or a name as ``ARCHITECTURES`` has them.
     n_features, n_classes : int
-        Of the data; they must be the first and the last size.
+        Of the data; of sizes they must be the first and the last.
     density : float or None
-        Of the whole network; None: virtual, to be pruned before it is used.
+        Of the whole network; None: every connection, to be pruned before it is trained.
+        A multilayer perceptron is then virtual.
+    image : tuple of int, optional
+        (channels, height, width) of a sample, which models for images need.
     **options
-        As for :func:`mlp`.
+        As for :func:`mlp`; models for images have their own activations and take no
+        sparse input.
 
     Raises
     ------
     ValueError
         If the name is not understood or does not fit the data.
     """
+    for family in ARCHITECTURES:
+        match = re.fullmatch(family.pattern, arch, re.ASCII)
+        if match is None:
+            continue
+        if image is None:
+            raise ValueError(
+                f"architecture {arch} takes images, the data has rows of {n_features} "
+                "features"
+            )
+        if options.pop("sparse_input", False):
+            raise ValueError(f"architecture {arch} takes no sparse data")
+        if (activation := options.pop("activation", "relu")) != "relu":
+            raise ValueError(
+                f"architecture {arch} has activations of its own; --activation "
+                f"{activation} is for layer sizes such as 784-300-100-10"
+            )
+        return family.make(
+            match.groups(),
+            density=density,
+            image=image,
+            n_classes=n_classes,
+            **options,
+        )
     return mlp(sizes_for(arch, n_features, n_classes), density, **options)

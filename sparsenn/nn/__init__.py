@@ -22,11 +22,11 @@ from sparsenn.nn.embedding import Embedding, PositionalEncoding
 from sparsenn.nn.k_winners import KWinners
 from sparsenn.nn.linear import Linear
 from sparsenn.nn.module import Module
-from sparsenn.nn.norm import GroupNorm, LayerNorm, RMSNorm
+from sparsenn.nn.norm import GroupNorm, LayerNorm, LayerNorm2d, RMSNorm
 from sparsenn.nn.pooling import AvgPool2d, GlobalAvgPool, MaxPool2d
 from sparsenn.nn.recurrent import GRU, LSTM, RNN, FinalState, Outputs
 from sparsenn.nn.residual import Identity, PaddedShortcut, Residual
-from sparsenn.nn.shape import Flatten, ToImage
+from sparsenn.nn.shape import Flatten, OverPlaces, ToImage
 from sparsenn.nn.transformer import TransformerDecoderLayer, TransformerEncoderLayer
 
 __all__ = [
@@ -49,12 +49,14 @@ __all__ = [
     "Identity",
     "KWinners",
     "LayerNorm",
+    "LayerNorm2d",
     "LeakyReLU",
     "Linear",
     "MaxPool2d",
     "Module",
     "MultiheadAttention",
     "Outputs",
+    "OverPlaces",
     "PaddedShortcut",
     "PositionalEncoding",
     "RMSNorm",

@@ -65,6 +65,11 @@ class Sequential(Module):
         for i, module in enumerate(self.layers):
             yield str(i), module
 
+    @property
+    def input_shape(self) -> tuple[int, ...] | None:
+        """What the first layer takes, as far as it says."""
+        return self.layers[0].input_shape if self.layers else None
+
     def chain(self) -> list[SparseParameter]:
         """The layers' weights, in order."""
         return [weight for module in self.layers for weight in module.chain()]

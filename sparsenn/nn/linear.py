@@ -93,6 +93,11 @@ class Linear(Module):
         """``activation(x W^T + b)``, shape (..., n_in) to (..., n_out)."""
         return ops.linear(x, self.weight, self.bias, activation=activation)
 
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """(n_in,)."""
+        return (self.n_in,)
+
     def chain(self) -> list[SparseParameter]:
         """The weight alone."""
         return [self.weight]

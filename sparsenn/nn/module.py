@@ -254,6 +254,11 @@ class Module(ABC):
             )
         return []
 
+    @property
+    def input_shape(self) -> tuple[int, ...] | None:
+        """Shape of one sample that the module takes; None if it does not say."""
+        return None
+
     def select(self, features: np.ndarray) -> Module:
         """A copy of a unitwise module for some of its features.
 
@@ -309,9 +314,16 @@ class Module(ABC):
         """Builds the structure that :meth:`config` described."""
         return cls(**config)
 
-    def summary(self) -> str:
-        """A table of layers: shape, connections, density, bytes."""
-        return summary.table(self)
+    def summary(self, input_shape: tuple[int, ...] | None = None) -> str:
+        """A table of layers: shape, connections, density, multiplications, bytes.
+
+        Parameters
+        ----------
+        input_shape : tuple of int, optional
+            Of one sample, which multiplications are counted of; by default
+            :attr:`input_shape`.
+        """
+        return summary.table(self, input_shape)
 
     def __repr__(self) -> str:
         """Class name and, for known layers, the constructor arguments."""

@@ -154,3 +154,53 @@ class GroupNorm(Module):
             "n_features": self.n_features,
             "eps": self.eps,
         }
+
+
+@final
+@layer
+class LayerNorm2d(Module):
+    """Normalises each pixel of each sample over its channels, then scales and shifts.
+
+    :class:`LayerNorm` where channels come before places.
+
+    Parameters
+    ----------
+    n_features : int
+        Channels.
+    eps : float
+        Added to the variance.
+    dtype : float32 or float64
+
+    References
+    ----------
+    Ba et al., "Layer normalization", arXiv:1607.06450.
+    """
+
+    unitwise: ClassVar[bool] = False
+
+    transparent: ClassVar[bool] = True
+
+    def __init__(
+        self, n_features: int, eps: float = 1e-5, dtype: Any = np.float32
+    ) -> None:
+        self.n_features = n_features
+        self.eps = eps
+        self.weight = Tensor(np.ones(n_features, dtype), requires_grad=True)
+        self.bias = Tensor(np.zeros(n_features, dtype), requires_grad=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Shape (batch, n_features, height, width) in and out."""
+        if x.ndim != 4 or x.shape[1] != self.n_features:
+            raise ValueError(
+                f"LayerNorm2d({self.n_features}) takes (batch, {self.n_features}, "
+                f"height, width), got {x.shape}"
+            )
+        centred = x - ops.mean(x, axis=1, keepdims=True)
+        var = ops.mean(centred * centred, axis=1, keepdims=True)
+        normed = centred / ops.sqrt(var + self.eps)
+        shape = (-1, 1, 1)
+        return normed * self.weight.reshape(shape) + self.bias.reshape(shape)
+
+    def config(self) -> dict[str, Any]:
+        """Size and constant."""
+        return {"n_features": self.n_features, "eps": self.eps}

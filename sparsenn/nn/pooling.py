@@ -78,6 +78,10 @@ class MaxPool2d(_Pool):
         """(batch, channels, height, width) to (batch, channels, height', width')."""
         return ops.max_pool2d(x, self.kernel_size, self.stride, self.padding)
 
+    def paths(self, x: Tensor) -> Tensor:
+        """The mean: a path leads through every pixel of a window."""
+        return ops.avg_pool2d(x, self.kernel_size, self.stride, self.padding)
+
 
 @final
 @layer

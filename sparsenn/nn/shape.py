@@ -1,12 +1,13 @@
-"""Between rows of features and images."""
+"""Between rows of features, images, and their places."""
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, final
+from collections.abc import Iterator
+from typing import Any, ClassVar, Self, final
 
 from sparsenn import ops
 from sparsenn.autograd import Tensor
-from sparsenn.nn.config import layer
+from sparsenn.nn.config import from_config, layer, to_config
 from sparsenn.nn.module import Module
 
 
@@ -69,3 +70,54 @@ class ToImage(Module):
     def config(self) -> dict[str, Any]:
         """Sizes."""
         return {"channels": self.channels, "height": self.height, "width": self.width}
+
+
+@final
+@layer
+class OverPlaces(Module):
+    """A module for rows of features, applied to the places of each channel.
+
+    Parameters
+    ----------
+    module : Module
+        (samples, places) to (samples, places); it sees batch * channels samples.
+
+    References
+    ----------
+    The token mixing of Tolstikhin et al., "MLP-Mixer", arXiv:2105.01601.
+    """
+
+    def __init__(self, module: Module) -> None:
+        self.module = module
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Shape (batch, channels, height, width) in and out."""
+        if x.ndim != 4:
+            raise ValueError(
+                f"OverPlaces takes (batch, channels, height, width), got {x.shape}"
+            )
+        batch, channels, height, width = x.shape
+        places = height * width
+        # In memory places come before channels here, and (channels, batch) is the
+        # sample axis: what the module gets and returns is a view.
+        x = ops.transpose(ops.reshape(x, (batch, channels, places)), (0, 2, 1))
+        x = ops.transpose(ops.contiguous(x), (2, 0, 1))
+        y = self.module(ops.reshape(x, (channels * batch, places)))
+        y = ops.transpose(ops.reshape(y, (channels, batch, places)), (1, 0, 2))
+        return ops.reshape(ops.contiguous(y), (batch, channels, height, width))
+
+    def config(self) -> dict[str, Any]:
+        """The module's own configuration."""
+        return {"layers": [to_config(self.module)]}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Self:
+        """Builds the module from its configuration."""
+        layers = config.get("layers")
+        if set(config) != {"layers"} or not isinstance(layers, list):
+            raise ValueError("an OverPlaces is described by a list of one layer")
+        return cls(*map(from_config, layers))
+
+    def children(self) -> Iterator[tuple[str, Module]]:
+        """The module."""
+        yield "module", self.module

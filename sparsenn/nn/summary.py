@@ -2,42 +2,53 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from sparsenn.nn.trace import applications
 from sparsenn.sparse import SparseParameter
 
 if TYPE_CHECKING:
     from sparsenn.nn.module import Module
 
-_HEAD = ("parameter", "shape", "connections", "density", "bytes")
+_HEAD = ("parameter", "shape", "connections", "density", "MACs", "bytes")
 
 
-def table(module: Module) -> str:
-    """One line a parameter, and the totals; bytes are of values and positions."""
+def table(module: Module, input_shape: Sequence[int] | None = None) -> str:
+    """One line a parameter, and the totals; bytes are of values and positions.
+
+    MACs, multiplications of one sample, are left out where nobody says what shape it
+    has.
+    """
     rows = [_HEAD]
-    weights = positions = total_bytes = 0
+    applied = applications(module, input_shape)
+    weights = positions = total_bytes = total_macs = 0
     for name, parameter in module.named_parameters():
         if isinstance(parameter, SparseParameter):
-            n_out, n_in = parameter.shape
             weights += parameter.nnz
-            positions += n_out * n_in
+            positions += math.prod(parameter.shape)
             size = parameter.nbytes
+            macs = parameter.nnz * applied.get(id(parameter), 0)
+            total_macs += macs
             rows.append(
                 (
                     name,
-                    f"{n_out} x {n_in}",
+                    " x ".join(map(str, parameter.axes)),
                     "virtual" if parameter.virtual else f"{parameter.nnz:,}",
                     f"{parameter.density:.4g}",
+                    f"{macs:,}" if applied else "",
                     f"{size:,}",
                 )
             )
         else:
             size = parameter.data.nbytes
             shape = " x ".join(map(str, parameter.shape))
-            rows.append((name, shape, "", "", f"{size:,}"))
+            rows.append((name, shape, "", "", "", f"{size:,}"))
         total_bytes += size
     density = f"{weights / positions:.4g}" if positions else ""
-    rows.append(("total", "", f"{weights:,}", density, f"{total_bytes:,}"))
+    macs_text = f"{total_macs:,}" if applied else ""
+    rows.append(("total", "", f"{weights:,}", density, macs_text, f"{total_bytes:,}"))
 
     widths = [max(len(row[i]) for row in rows) for i in range(len(_HEAD))]
     lines = [

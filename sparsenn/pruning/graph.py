@@ -12,6 +12,7 @@ import numpy as np
 from sparsenn.optim import Optimizer
 from sparsenn.pruning.apply import prune
 from sparsenn.pruning.result import Result, result_of
+from sparsenn.pruning.signal import Signal, is_chain
 from sparsenn.pruning.weights import weights_of
 from sparsenn.sparse import SparseParameter
 
@@ -19,7 +20,7 @@ from sparsenn.sparse import SparseParameter
 @final
 @dataclass(frozen=True, eq=False)
 class EffectiveLayer:
-    """One weight of a chain.
+    """One weight of a model.
 
     Attributes
     ----------
@@ -66,7 +67,9 @@ class Effective:
         Of the inputs, of each layer of hidden neurons, and of the outputs: whether a
         path comes from an input.
     leading : tuple of ndarray of bool
-        The same: whether a path leads to an output.
+        The same: whether a path leads to an output. Where the model is no chain, both
+        are of the outputs of each weight, and say whether an effective connection ends
+        there.
     """
 
     layers: tuple[EffectiveLayer, ...]
@@ -158,7 +161,7 @@ class Effective:
         return "\n".join(lines)
 
 
-def effective(model: Any) -> Effective:
+def effective(model: Any, input_shape: Sequence[int] | None = None) -> Effective:
     """Effective connections: those on a path from an input to an output.
 
     Parameters
@@ -167,6 +170,10 @@ def effective(model: Any) -> Effective:
         A chain of weights, each applied to what is made of the outputs of the one
         before, neuron by neuron: a :class:`sparsenn.nn.Sequential`, or a model whose
         ``chain()`` says which. A sequence of weights is taken to be such a chain.
+        Through any other model, with convolutions, branches or shortcuts, a signal is
+        sent.
+    input_shape : sequence of int, optional
+        Of one sample, of a model that is no chain and does not say.
 
     Returns
     -------
@@ -176,8 +183,8 @@ def effective(model: Any) -> Effective:
     Raises
     ------
     TypeError
-        If the model does not say how its weights are connected, as one with branches
-        or shortcuts does not.
+        If the model says neither how its weights are connected nor what shape a sample
+        has.
     ValueError
         If there is no weight, or one has other inputs than the one before has outputs.
 
@@ -194,6 +201,8 @@ def effective(model: Any) -> Effective:
     Vysogorets & Kempe, "Connectivity matters: neural network pruning through the lens
     of effective sparsity", arXiv:2107.02306.
     """
+    if hasattr(model, "chain") and not is_chain(model):
+        return _by_signal(model, input_shape)
     params = _chain(model)
     reached = [np.ones(params[0].shape[1], bool)]
     leading = [np.ones(params[-1].shape[0], bool)]
@@ -212,6 +221,38 @@ def effective(model: Any) -> Effective:
         for i, param in enumerate(params)
     )
     return Effective(layers, tuple(reached), tuple(leading))
+
+
+def _by_signal(model: Any, input_shape: Sequence[int] | None) -> Effective:
+    """The same of a model that is no chain."""
+    signal = Signal(model, input_shape, every_path=True)
+    # Each neuron takes the mean over its connections, so that numbers stay moderate.
+    shares = [_row_means(param) for param in signal.params]
+    masks = [carried > 0 for carried in signal.carried(shares)]
+    names = {id(p): n for n, p in model.named_parameters()}
+    originals = {id(p): p for p in model.parameters() if isinstance(p, SparseParameter)}
+    layers = tuple(
+        EffectiveLayer(names[key] or str(i), param.shape, param.nnz, mask)
+        for i, ((key, param), mask) in enumerate(
+            zip(originals.items(), masks, strict=True)
+        )
+    )
+    live = [_rows_of(p, m) for p, m in zip(originals.values(), masks, strict=True)]
+    ends = (np.ones(layers[0].shape[1], bool), *live)
+    return Effective(layers, ends, ends)
+
+
+def _row_means(param: SparseParameter) -> np.ndarray:
+    rows = param.positions()[0]
+    counts = np.bincount(rows, minlength=param.shape[0])
+    return 1.0 / counts[rows]
+
+
+def _rows_of(param: SparseParameter, mask: np.ndarray) -> np.ndarray:
+    """Rows with a marked connection."""
+    found = np.zeros(param.shape[0], bool)
+    found[param.positions()[0][mask]] = True
+    return found
 
 
 def effective_density(model: Any) -> float:
@@ -254,9 +295,11 @@ def drop_ineffective(model: Any, *, optimizer: Optimizer | None = None) -> Resul
     Result
     """
     weights = weights_of(model)
+    branched = hasattr(model, "chain") and not is_chain(model)
+    params = [w.param for w in weights] if branched else _chain(model)
     masks = {
         id(param): layer.mask
-        for param, layer in zip(_chain(model), effective(model).layers, strict=True)
+        for param, layer in zip(params, effective(model).layers, strict=True)
     }
     prune(weights, [masks[id(w.param)] for w in weights], optimizer)
     return result_of(

@@ -14,6 +14,8 @@ from sparsenn.pruning.apply import prune
 from sparsenn.pruning.flow import Flow
 from sparsenn.pruning.graph import effective
 from sparsenn.pruning.result import Result, result_of
+from sparsenn.pruning.signal import Signal, is_chain
+from sparsenn.pruning.signal_flow import SignalFlow
 from sparsenn.pruning.values import Seed, Values, revaluer
 from sparsenn.pruning.weights import (
     Kept,
@@ -50,9 +52,11 @@ def synflow(
     Parameters
     ----------
     model : Model
-        A chain of weights. Biases, normalisation and activations are left out of the
-        flow, which is exact for ReLU networks before training. Virtual weights take
-        their positions as candidates, and a bit of memory for each.
+        Biases, normalisation and activations are left out of the flow, which is exact
+        for ReLU networks before training. Virtual weights of a chain take their
+        positions as candidates, and a bit of memory for each; a model that is no chain
+        (with convolutions or branches) has stored weights, and a pass of one sample
+        forward and back tells what flows.
     density : float
         Of the whole network afterwards.
     rounds : int
@@ -65,7 +69,8 @@ def synflow(
     share : float
         Of the adaptive schedule, in (0, 1).
     input_shape : tuple of int, optional
-        Of one sample. Only checked: it follows from the first weight.
+        Of one sample. Of a chain only checked: it follows from the first weight. Of
+        another model needed if its first module does not say.
     keep_dense : iterable of int or str
         Layers that keep every connection that they have.
     invert : bool
@@ -87,10 +92,12 @@ def synflow(
     Raises
     ------
     ValueError
-        If the weights do not form a chain, a value is not finite, or an argument is out
-        of range.
+        If weights that are listed as a chain form none, a value is not finite, or an
+        argument is out of range.
     TypeError
-        If the model's ``chain()`` cannot say how its weights are connected.
+        If a model that is no chain does not say what shape a sample has.
+    OverflowError
+        If what flows through a model that is no chain is beyond float64.
 
     Notes
     -----
@@ -115,13 +122,16 @@ def synflow(
         )
     weights = weights_of(model, keep_dense, virtual=True)
     revalue = revaluer(weights, values, seed, optimizer)
-    _check_chain(model, weights, input_shape)
-    total = target(weights, density)
-    living = [_living(weight) for weight in weights]
-    open_ = [not weight.exempt for weight in weights]
-    exempt = sum(w.live for w, o in zip(living, open_, strict=True) if not o)
-    wanted = total - exempt
-    flow = Flow(living, open_, weakest=invert)
+    flow: Flow | SignalFlow
+    if hasattr(model, "chain") and not is_chain(model):
+        for weight in weights:
+            _check_finite(weight)
+        flow = SignalFlow(Signal(model, input_shape), weights, weakest=invert)
+    else:
+        _check_chain(model, weights, input_shape)
+        living = [_living(weight) for weight in weights]
+        flow = Flow(living, [not w.exempt for w in weights], weakest=invert)
+    wanted = target(weights, density) - sum(w.before for w in weights if w.exempt)
     first, done = flow.live, 0
     while flow.live > wanted or not done:
         done += 1
@@ -137,11 +147,15 @@ def synflow(
             progress(flow.live, wanted)
         if done >= rounds and schedule == "exponential":
             break
-    kept = zip(weights, flow.finish(), strict=True)
-    prune(weights, [_left(weight, csr) for weight, csr in kept], optimizer)
+    if isinstance(flow, Flow):
+        kept = zip(weights, flow.finish(), strict=True)
+        prune(weights, [_left(weight, csr) for weight, csr in kept], optimizer)
+        reached = effective([w.param for w in weights])
+    else:
+        prune(weights, flow.finish(), optimizer)
+        reached = effective(model, input_shape)
     for weight in weights:
         revalue(weight)
-    reached = effective([w.param for w in weights])
     return result_of("synflow", weights, rounds=done, effective=reached.effective)
 
 
@@ -173,10 +187,13 @@ def _living(weight: Weight) -> LivingWeight:
     param = weight.param
     if param.virtual is not None:
         return LivingWeight(param.virtual)
-    values = param.values.data
-    if not np.isfinite(values).all():
+    _check_finite(weight)
+    return LivingWeight((param.pattern, param.values.data))
+
+
+def _check_finite(weight: Weight) -> None:
+    if weight.param.virtual is None and not np.isfinite(weight.param.values.data).all():
         raise ValueError(f"weight {weight.name!r} holds values that are not finite")
-    return LivingWeight((param.pattern, values))
 
 
 def _left(weight: Weight, csr: tuple[np.ndarray, np.ndarray]) -> Kept:

@@ -8,6 +8,7 @@ from typing import Any, final
 import numpy as np
 
 from sparsenn.autograd.sequences import Sequences
+from sparsenn.nn.trace import applications
 from sparsenn.sparse import SparseParameter, SparsePattern
 
 
@@ -28,12 +29,13 @@ class StepCost:
 
     Each connection costs a multiplication and an addition in each of three products:
     forward, gradient of the weight, gradient of the input, which the first layer does
-    not need. Of a first layer on a sparse batch only the connections of each nonzero's
-    column count. Weights of recurrent layers work in every step of every sequence (the
-    projections that they make a second time instead of keeping them are not counted).
-    In models that take the numbers of tokens every weight works on every token.
-    Biases, activations and the optimiser are not counted; searches of a topology's
-    updates are counted apart (`TopologyUpdater.flops`).
+    not need; a convolution's once for each pixel of its result. Of a first layer on a
+    sparse batch only the connections of each nonzero's column count. Weights of
+    recurrent layers work in every step of every sequence (the projections that they
+    make a second time instead of keeping them are not counted). In models that take the
+    numbers of tokens every weight works on every token. Biases, activations and the
+    optimiser are not counted; searches of a topology's updates are counted apart
+    (`TopologyUpdater.flops`).
 
     Parameters
     ----------
@@ -44,9 +46,10 @@ class StepCost:
     def __init__(self, model: Any) -> None:
         found = weights(model)
         walked = _of_every_step(model)
-        self._first = found[0].nnz if found else 0
-        self._others = sum(p.nnz for p in found[1:] if id(p) not in walked)
-        self._steps = sum(p.nnz for p in found[1:] if id(p) in walked)
+        work = list(zip(found, _multiplications(model, found), strict=True))
+        self._first = work[0][1] if work else 0
+        self._others = sum(n for p, n in work[1:] if id(p) not in walked)
+        self._steps = sum(n for p, n in work[1:] if id(p) in walked)
         self._walks = bool(found) and id(found[0]) in walked
         self._entered = _entered_sparse(model)
         self._fan_out: np.ndarray | None = None
@@ -73,6 +76,14 @@ def _of_every_step(model: Any) -> set[int]:
         if module.walks_steps
         for p in module.parameters()
     }
+
+
+def _multiplications(model: Any, found: list[SparseParameter]) -> list[int]:
+    """Of one sample by each weight."""
+    applied: dict[int, int] = {}
+    if any(weight.kernel for weight in found):  # else nothing is applied twice
+        applied = applications(model)
+    return [weight.nnz * applied.get(id(weight), 1) for weight in found]
 
 
 def _entered_sparse(model: Any) -> SparsePattern | None:

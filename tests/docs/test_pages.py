@@ -37,7 +37,9 @@ def test_choices_are_described() -> None:
             assert f"`{choice}`" in CLI, (option.name, choice)
 
 
-@pytest.mark.parametrize("page", ["files", "inference", "recurrent", "transformers"])
+@pytest.mark.parametrize(
+    "page", ["files", "inference", "recurrent", "transformers", "vision"]
+)
 def test_snippets_run_in_order(page: str, tmp_path: Path) -> None:
     if page == "files":
         pytest.importorskip("safetensors")
