@@ -121,7 +121,7 @@ class Option:
 
 OPTIONS: tuple[Option, ...] = (
     Option("arch", "text", None, "sizes of the layers, such as 784-300-100-10"
-           " (default: two hidden layers of 300 and 100), or of images "
+           " (default: two hidden layers of 300 and 100), or by name "
            + ", ".join(family.usage for family in ARCHITECTURES)),
     Option("method", "text", "set", "how connections are chosen while training",
            choices=tuple(METHODS)),

@@ -120,7 +120,8 @@ def check(config: Config, data: Any) -> None:
 
     settings = config.settings
     if settings["arch"] is None:
-        settings["arch"] = f"{data.n_features}-300-100-{data.n_classes}"
+        sizes = f"{data.n_features}-300-100-{data.n_classes}"
+        settings["arch"] = "gru:128" if data.is_sequence else sizes
     shapes = _axes(settings["arch"], data)
     dense = keep_dense(settings["keep_dense"], len(shapes))
     allocate(shapes, config.start_density, keep_dense=dense)
@@ -132,7 +133,8 @@ def check(config: Config, data: Any) -> None:
 def _axes(arch: str, data: Any) -> list[tuple[int, ...]]:
     from sparsenn import models
 
-    return models.axes_of(arch, data.n_features, data.n_classes, data.image)
+    sizes = data.n_features, data.n_classes
+    return models.axes_of(arch, *sizes, data.image, data.is_sequence)
 
 
 def make_augmentation(name: str) -> Any:
@@ -168,6 +170,7 @@ def _build(config: Config, data: Any, resuming: bool, quiet: bool) -> Prepared:
         data.n_classes,
         None if chosen else config.start_density,
         image=data.image,
+        sequences=data.is_sequence,
         init="erk" if settings["init"] in STARTS else settings["init"],
         keep_dense=dense,
         activation=settings["activation"],

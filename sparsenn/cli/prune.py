@@ -278,7 +278,8 @@ def _tuning(
 
     settings = dict(opened.config.settings) if opened.config is not None else {}
     found = weights(opened.model)
-    if not any(weight.kernel for weight in found):
+    recurrent = any(module.walks_steps for _, module in opened.model.named_modules())
+    if not recurrent and not any(weight.kernel for weight in found):
         sizes = [found[0].shape[1], *(weight.shape[0] for weight in found)]
         settings["arch"] = "-".join(map(str, sizes))
     settings.update(

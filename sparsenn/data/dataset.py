@@ -56,7 +56,8 @@ class Dataset:
     @property
     def image(self) -> tuple[int, int, int] | None:
         """(channels, height, width) of a sample; None if it is no image."""
-        if self.is_sparse or len(self.shape) not in (2, 3):
+        rows = self.is_sparse or self.is_sequence
+        if rows or len(self.shape) not in (2, 3):
             return None
         height, width, *channels = self.shape
         return (channels[0] if channels else 1, height, width)

@@ -12,6 +12,7 @@ from sparsenn import nn
 from sparsenn.models.lenet import lenet5
 from sparsenn.models.mixer import mixer
 from sparsenn.models.mlp import mlp
+from sparsenn.models.recurrent import recurrent
 from sparsenn.models.resnet import resnet, wide_resnet
 from sparsenn.models.vgg import vgg
 
@@ -22,7 +23,7 @@ _SIZES = re.compile(r"[1-9][0-9]{0,8}(-[1-9][0-9]{0,8})+", re.ASCII)
 
 @dataclass(frozen=True)
 class Architecture:
-    """A family of models for images.
+    """A family of models for images, or for sequences.
 
     Attributes
     ----------
@@ -32,11 +33,14 @@ class Architecture:
         A regular expression that names match as a whole.
     make : callable
         ``make(groups, **options)``: the model of a name, from the groups that matched.
+    sequences : bool
+        Whether it takes sequences, and not images.
     """
 
     usage: str
     pattern: str
     make: Callable[..., nn.Sequential]
+    sequences: bool = False
 
 
 def _widths(text: str) -> list[int]:
@@ -66,8 +70,21 @@ ARCHITECTURES = (
         r"mixer:([1-9][0-9]{0,2})x([1-9][0-9]{0,4})/([1-9][0-9]?)",
         lambda g, **o: mixer(*map(int, g), **o),
     ),
+    Architecture(
+        "gru:2x128",
+        r"(bi)?(rnn|gru|lstm):(?:([1-9][0-9]?)x)?([1-9][0-9]{0,5})",
+        lambda g, **o: recurrent(
+            g[1],
+            n_hidden=int(g[3]),
+            n_layers=int(g[2] or 1),
+            bidirectional=bool(g[0]),
+            **o,
+        ),
+        sequences=True,
+    ),
 )
-"""Models for images, by name; sizes joined by dashes are an :func:`mlp`."""
+"""Models for images and sequences, by name; sizes joined by dashes are an :func:`mlp`.
+"""
 
 
 def is_mlp(arch: str) -> bool:
@@ -114,17 +131,22 @@ def sizes_for(arch: str, n_features: int, n_classes: int) -> list[int]:
 
 
 def axes_of(
-    arch: str, n_features: int, n_classes: int, image: Image | None = None
+    arch: str,
+    n_features: int,
+    n_classes: int,
+    image: Image | None = None,
+    sequences: bool = False,
 ) -> list[tuple[int, ...]]:
     """(n_out, n_in[, kernel height, kernel width]) of an architecture's weights.
 
     Parameters and errors are those of :func:`build`.
     """
-    if is_mlp(arch):
+    if is_mlp(arch) and not sequences:
         sizes = sizes_for(arch, n_features, n_classes)
         return [(n_out, n_in) for n_in, n_out in itertools.pairwise(sizes)]
     # Of no connections: shapes alone.
-    model = build(arch, n_features, n_classes, 0.0, image=image, seed=0)
+    options: dict[str, Any] = {"image": image, "sequences": sequences}
+    model = build(arch, n_features, n_classes, 0.0, seed=0, **options)
     weights = (p for p in model.parameters() if hasattr(p, "axes"))
     return [weight.axes for weight in weights]
 
@@ -136,6 +158,7 @@ def build(
     density: float | None = 1.0,
     *,
     image: Image | None = None,
+    sequences: bool = False,
     **options: Any,
 ) -> nn.Sequential:
     """The model of an architecture's name, checked against the data.
@@ -151,9 +174,12 @@ def build(
         A multilayer perceptron is then virtual.
     image : tuple of int, optional
         (channels, height, width) of a sample, which models for images need.
+    sequences : bool
+        Whether the data are sequences, which recurrent models take, and only they.
     **options
-        As for :func:`mlp`; models for images have their own activations and take no
-        sparse input.
+        As for :func:`mlp`; models by name have their own activations and take no
+        sparse input. Recurrent ones ignore `input_rms`: their initial values are the
+        same for any scale.
 
     Raises
     ------
@@ -164,10 +190,11 @@ def build(
         match = re.fullmatch(family.pattern, arch, re.ASCII)
         if match is None:
             continue
-        if image is None:
+        if family.sequences != sequences or (image is None and not sequences):
+            rows = f"{'steps' if sequences else 'rows'} of {n_features} features"
             raise ValueError(
-                f"architecture {arch} takes images, the data has rows of {n_features} "
-                "features"
+                f"architecture {arch} takes "
+                f"{'sequences' if family.sequences else 'images'}, the data has {rows}"
             )
         if options.pop("sparse_input", False):
             raise ValueError(f"architecture {arch} takes no sparse data")
@@ -176,11 +203,14 @@ def build(
                 f"architecture {arch} has activations of its own; --activation "
                 f"{activation} is for layer sizes such as 784-300-100-10"
             )
-        return family.make(
-            match.groups(),
-            density=density,
-            image=image,
-            n_classes=n_classes,
-            **options,
+        options |= {"density": density, "n_classes": n_classes}
+        if sequences:
+            options.pop("input_rms", None)
+            return family.make(match.groups(), n_in=n_features, **options)
+        return family.make(match.groups(), image=image, **options)
+    if sequences and is_mlp(arch):
+        raise ValueError(
+            f"architecture {arch} takes rows of features, the data has sequences; use "
+            "gru:128, say"
         )
     return mlp(sizes_for(arch, n_features, n_classes), density, **options)

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from sparsenn.autograd import Tensor
+from sparsenn.autograd.sequences import Sequences
 from sparsenn.autograd.tensor import wrap
 from sparsenn.nn import summary
 from sparsenn.ops import SparseBatch, as_input
@@ -77,6 +78,11 @@ class Module(ABC):
         if isinstance(x, tuple):  # what a layer before gave, such as output and state
             return x
         x = as_input(x)
+        if isinstance(x, Sequences):
+            raise ValueError(
+                f"{type(self).__name__} takes no sequences of different lengths; a "
+                "recurrent layer (GRU, say) does"
+            )
         if isinstance(x, SparseBatch) and not self.takes_sparse:
             return wrap(x.to_dense())
         return x
