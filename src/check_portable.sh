@@ -33,8 +33,7 @@ done
 # the leak check cannot run under a debugger or in some containers; libgomp keeps its pool
 # shellcheck disable=SC2086
 ASAN_OPTIONS=detect_leaks=0 check sanitized $sanitizers
-# shellcheck disable=SC2086
-check sanitized-no-openmp $sanitizers -Dopenmp=disabled
+check no-openmp -Dopenmp=disabled
 
 if command -v aarch64-linux-gnu-gcc >/dev/null && command -v qemu-aarch64-static >/dev/null
 then
