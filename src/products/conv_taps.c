@@ -59,7 +59,7 @@ int SNN_REAL(snn_forward_taps)(const snn_conv *c, const snn_layout *w, const rea
  * lines to stay in a first-level cache. */
 static int64_t channels_together(const snn_conv *c, const snn_layout *w, int64_t phases)
 {
-    enum { ENTRIES = 12, FEWEST = 8 };
+    enum { ENTRIES = 8, FEWEST = 8 };
     const int64_t rows = w->n_rows / c->groups, dx_rows = c->channels * phases;
     const int64_t wanted = (ENTRIES * dx_rows * rows + w->nnz - 1) / max64(w->nnz, 1);
     return max64(1, min64(rows, max64(wanted, FEWEST)));
