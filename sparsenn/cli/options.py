@@ -201,6 +201,8 @@ OPTIONS: tuple[Option, ...] = (
            metavar="NAME"),
     Option("labels", "text", None, "file of the classes beside a SciPy sparse .npz",
            metavar="FILE"),
+    Option("context", "int", None, "characters of a sample of text (default 128)",
+           low=1, high=2**31 - 1, metavar="TOKENS"),
 )  # fmt: skip
 
 BY_NAME: dict[str, Option] = {option.name: option for option in OPTIONS}

@@ -50,9 +50,10 @@ def load_data(
     """The data set of a name or path; UsageError says what is wrong with it."""
     from sparsenn import data
 
-    label, labels = settings.get("label"), settings.get("labels")
+    names = ("label", "labels", "context")
+    given = {key: settings[key] for key in names if settings.get(key) is not None}
     try:
-        return data.load(name, label=label, labels=labels, classes=classes)
+        return data.load(name, classes=classes, **given)
     except ImportError as error:
         raise UsageError(one_line(error)) from error
     except (ValueError, OSError) as error:
@@ -121,7 +122,10 @@ def check(config: Config, data: Any) -> None:
     settings = config.settings
     if settings["arch"] is None:
         sizes = f"{data.n_features}-300-100-{data.n_classes}"
-        settings["arch"] = "gru:128" if data.is_sequence else sizes
+        named = {"sequences": "gru:128", "text": "gpt:2x128"}
+        settings["arch"] = named.get(data.kind, sizes)
+    if data.is_text:
+        settings["scale"] = "none"
     shapes = _axes(settings["arch"], data)
     dense = keep_dense(settings["keep_dense"], len(shapes))
     allocate(shapes, config.start_density, keep_dense=dense)
@@ -134,7 +138,7 @@ def _axes(arch: str, data: Any) -> list[tuple[int, ...]]:
     from sparsenn import models
 
     sizes = data.n_features, data.n_classes
-    return models.axes_of(arch, *sizes, data.image, data.is_sequence)
+    return models.axes_of(arch, *sizes, image=data.image, kind=data.kind)
 
 
 def make_augmentation(name: str) -> Any:
@@ -170,7 +174,7 @@ def _build(config: Config, data: Any, resuming: bool, quiet: bool) -> Prepared:
         data.n_classes,
         None if chosen else config.start_density,
         image=data.image,
-        sequences=data.is_sequence,
+        kind=data.kind,
         init="erk" if settings["init"] in STARTS else settings["init"],
         keep_dense=dense,
         activation=settings["activation"],

@@ -274,12 +274,12 @@ def _tuning(
     opened: saved.Saved, data: str, args: argparse.Namespace, density: float
 ) -> Config:
     """Settings of fine-tuning: the run's, but for what was given."""
+    from sparsenn.models import is_mlp
     from sparsenn.train.cost import weights
 
     settings = dict(opened.config.settings) if opened.config is not None else {}
     found = weights(opened.model)
-    recurrent = any(module.walks_steps for _, module in opened.model.named_modules())
-    if not recurrent and not any(weight.kernel for weight in found):
+    if settings.get("arch") is None or is_mlp(settings["arch"]):  # narrower, maybe
         sizes = [found[0].shape[1], *(weight.shape[0] for weight in found)]
         settings["arch"] = "-".join(map(str, sizes))
     settings.update(

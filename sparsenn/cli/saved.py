@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sparsenn import nn
 from sparsenn.cli.config import Config
 from sparsenn.cli.errors import UsageError
 from sparsenn.cli.prepare import load_data
@@ -44,6 +45,9 @@ def add_arguments(parser: argparse.ArgumentParser, data: str) -> None:
     parser.add_argument("data", nargs="?", metavar="DATA", help=data)
     parser.add_argument("--label", metavar="NAME", help="CSV column of the class")
     parser.add_argument("--labels", metavar="FILE", help="classes of a sparse .npz")
+    parser.add_argument(
+        "--context", metavar="TOKENS", type=int, help="of a sample of text"
+    )
 
 
 def open_saved(given: str) -> Saved:
@@ -65,7 +69,7 @@ def data_of(saved: Saved, args: argparse.Namespace) -> tuple[str, Any]:
     UsageError
         If there are none, or the model takes others.
     """
-    settings = {"label": args.label, "labels": args.labels}
+    settings = {name: getattr(args, name) for name in ("label", "labels", "context")}
     name = args.data
     if name is None:
         if saved.config is None:
@@ -100,7 +104,13 @@ def _check_fits(model: Any, data: Any, path: str) -> None:
     shape = model.input_shape
     n_in = found[0].shape[1] if shape is None else math.prod(shape)
     n_out = found[-1].shape[0]
-    if n_in != data.n_features:
+    takes_tokens = any(isinstance(m, nn.Embedding) for _, m in model.named_modules())
+    if takes_tokens != data.is_text:
+        raise UsageError(
+            f"{path} takes {'text' if takes_tokens else 'numbers'}, {data.name} is "
+            f"{'text' if data.is_text else 'none'}"
+        )
+    if not data.is_text and n_in != data.n_features:
         raise UsageError(
             f"{path} takes {n_in} features, {data.name} has {data.n_features}"
         )

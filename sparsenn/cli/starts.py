@@ -151,7 +151,7 @@ def _batches(
     if settings["val_fraction"]:
         (x, y), _ = split_validation(x, y, settings["val_fraction"], settings["seed"])
     n_classes = int(data.n_classes)
-    balanced = settings["init"] == "grasp"
+    balanced = settings["init"] == "grasp" and not data.is_text
     default = _PER_CLASS * n_classes if balanced else _BATCH_SIZE
     size = settings["init_batch_size"] or default
     count = settings["init_batches"] or 1

@@ -219,7 +219,7 @@ def _checked(grid: Grid) -> list[Any]:
     seen: set[str] = set()
     for cell in cells:
         settings = cell.config.settings
-        key = repr((settings["label"], settings["labels"]))
+        key = repr([settings[name] for name in ("label", "labels", "context")])
         if key not in loaded:
             loaded[key] = load_data(grid.data, settings)
         try:

@@ -29,7 +29,8 @@ class Dataset:
         (samples, height, width, channels). Sparse data stay sparse. Sequences are
         (samples, time, features), each of its own length.
     y_train, y_test : ndarray (samples,), int64
-        Class of each sample, 0 .. n_classes - 1.
+        Class of each sample, 0 .. n_classes - 1. Of a text, whose features are the
+        numbers of tokens, (samples, time): the token that follows each.
     n_classes : int
     classes : tuple of str
         The label that each class has in the source.
@@ -56,7 +57,7 @@ class Dataset:
     @property
     def image(self) -> tuple[int, int, int] | None:
         """(channels, height, width) of a sample; None if it is no image."""
-        rows = self.is_sparse or self.is_sequence
+        rows = self.is_sparse or self.is_sequence or self.is_text
         if rows or len(self.shape) not in (2, 3):
             return None
         height, width, *channels = self.shape
@@ -76,6 +77,18 @@ class Dataset:
     def is_sequence(self) -> bool:
         """Whether the samples are sequences of steps."""
         return isinstance(self.x_train, Sequences)
+
+    @property
+    def is_text(self) -> bool:
+        """Whether the samples are numbers of tokens, each with a label of its own."""
+        return self.y_train.ndim == 2
+
+    @property
+    def kind(self) -> str:
+        """ "sequences", "text" or else "rows": what architectures are for."""
+        if self.is_text:
+            return "text"
+        return "sequences" if self.is_sequence else "rows"
 
     def validate(self) -> Dataset:
         """Check shapes, labels and that every feature is a finite number.
@@ -111,6 +124,12 @@ class Dataset:
         if is_sparse(self.x_train):
             density = self.x_train.nnz / max(1, prod(self.x_train.shape))
             kind = f"{kind}, sparse ({density:.2%} stored)"
+        if self.is_text:
+            return (
+                f"{self.name}: {self.x_train.shape[0]} training and "
+                f"{self.x_test.shape[0]} test windows of {self.n_features} tokens, "
+                f"{self.n_classes} different ones"
+            )
         shape = " x ".join(str(n) for n in self.shape)
         if self.is_sequence:
             ends = self.x_train.lengths
@@ -130,7 +149,8 @@ class Dataset:
                 f"{where}: x has shape {tuple(x.shape)}; needed are samples and "
                 "features, at least one of each"
             )
-        if y.ndim != 1 or y.shape[0] != x.shape[0]:
+        text = y.ndim == 2 and y.shape == x.shape and x.dtype.kind in "iu"
+        if not text and (y.ndim != 1 or y.shape[0] != x.shape[0]):
             raise DataError(
                 f"{where}: {x.shape[0]} samples have labels of shape {y.shape}; needed "
                 "is one label for each sample"
@@ -140,7 +160,7 @@ class Dataset:
         low, high = int(y.min()), int(y.max())
         if low < 0 or high >= self.n_classes:
             wrong = low if low < 0 else high
-            at = int(np.argmax(y == wrong))
+            at = int(np.argwhere(y == wrong)[0, 0])
             raise DataError(
                 f"{where}: sample {at} has label {wrong}; allowed are 0 to "
                 f"{self.n_classes - 1}"

@@ -12,24 +12,26 @@ from sparsenn.data.dataset import Dataset
 from sparsenn.data.errors import DataError
 from sparsenn.data.idx import read_idx_directory
 from sparsenn.data.mat import read_mat
-from sparsenn.data.named import NAMED, read_named
+from sparsenn.data.named import NAMED, TEXTS, read_named
 from sparsenn.data.npz import read_npz
 from sparsenn.data.parts import Parts, assemble
 from sparsenn.data.streams import reading
 from sparsenn.data.svmlight import read_svmlight
+from sparsenn.data.text import load_text
 from sparsenn.data.ts import read_ts
 
 __all__ = ["load", "names"]
 
 _KINDS = (
     "a directory of IDX files, .csv[.gz] (label in the last column), .npz (x_train, "
-    "y_train), a sparse .npz with labels, .svm or .svmlight[.gz], .mat (X, Y), .ts[.gz]"
+    "y_train), a sparse .npz with labels, .svm or .svmlight[.gz], .mat (X, Y), "
+    ".ts[.gz], .txt"
 )
 
 
 def names() -> list[str]:
     """Data sets that `load` knows by name."""
-    return ["digits", *NAMED]
+    return ["digits", *NAMED, *TEXTS]
 
 
 def load(
@@ -40,6 +42,7 @@ def load(
     test_fraction: float = 0.2,
     seed: int = 0,
     classes: Sequence[str] | None = None,
+    context: int = 128,
 ) -> Dataset:
     """Read a data set by name or path and check it.
 
@@ -47,23 +50,26 @@ def load(
     ----------
     data : str or path-like
         `digits` (part of the package), `mnist`, `fashion-mnist`, `cifar10`,
-        `cifar10-jpeg` or `japanese-vowels`, found in `$SPARSENN_DATA` or else
-        downloaded; or a path: a directory of IDX files, `.csv[.gz]`, `.npz` with
-        `x_train, y_train` and optionally `x_test, y_test`, a sparse `.npz` of SciPy
-        with `labels`, `.svm` or `.svmlight[.gz]`, `.mat` with `X, Y`, `.ts[.gz]` of
-        sequences. A name goes before a path: write ``./mnist`` for a directory of that
-        name.
+        `cifar10-jpeg`, `japanese-vowels` or `tinyshakespeare`, found in
+        `$SPARSENN_DATA` or else downloaded; or a path: a directory of IDX files,
+        `.csv[.gz]`, `.npz` with `x_train, y_train` and optionally `x_test, y_test`, a
+        sparse `.npz` of SciPy with `labels`, `.svm` or `.svmlight[.gz]`, `.mat` with
+        `X, Y`, `.ts[.gz]` of sequences, `.txt` of text to predict by character. A name
+        goes before a path: write ``./mnist`` for a directory of that name.
     label : str, optional
         Name of the label column of a `.csv`; the last one without it.
     labels : str or path-like, optional
         File with the labels of a sparse `.npz`: text with one a line, `.npy`, `.npz`.
     test_fraction : float
-        Share of the samples held out for testing where the data have no test part.
+        Share of the samples held out for testing where the data have no test part; of
+        a text its end.
     seed : int
         Decides which samples those are.
     classes : sequence of str, optional
         Classes of a model trained before, in its order (`Dataset.classes`). Without it
         the distinct labels are numbered in sorted order.
+    context : int
+        Characters of a sample of text.
 
     Returns
     -------
@@ -75,7 +81,12 @@ def load(
         If the name is unknown, or the data are missing, damaged or not usable.
     """
     with reading(data):
-        parts = _read(data, label, labels)
+        kind = _kind(data)
+        _check_labels(data, kind, label, labels)
+        if kind == ".txt":
+            text = load_text(data, val_fraction=0.0, test_fraction=test_fraction)
+            return text.dataset(context, classes)
+        parts = _read(data, kind, label, labels)
     return assemble(
         os.fspath(data),
         parts,
@@ -85,14 +96,22 @@ def load(
     )
 
 
-def _read(
+def _kind(data: str | os.PathLike[str]) -> str:
+    """ "name", "directory" or a suffix that says how a file is read."""
+    if isinstance(data, str) and data in names():
+        return ".txt" if data in TEXTS else "name"
+    path = Path(os.path.expanduser(data))
+    if not path.exists():
+        raise DataError(_unknown(os.fspath(data)))
+    return "directory" if path.is_dir() else _suffix(path)
+
+
+def _check_labels(
     data: str | os.PathLike[str],
+    kind: str,
     label: str | None,
     labels: str | os.PathLike[str] | None,
-) -> Parts:
-    path = Path(os.path.expanduser(data))
-    known = isinstance(data, str) and data in names()
-    kind = "" if known or path.is_dir() else _suffix(path)
+) -> None:
     if label is not None and kind != ".csv":
         raise DataError(
             f"{data}: label names a column of a .csv file, which this is not"
@@ -101,13 +120,20 @@ def _read(
         raise DataError(
             f"{data}: labels belong to a sparse .npz file, which this is not"
         )
-    if known:
-        return read_named(str(data))
-    if not path.exists():
-        raise DataError(_unknown(os.fspath(data)))
-    if path.is_dir():
-        return read_idx_directory(path)
+
+
+def _read(
+    data: str | os.PathLike[str],
+    kind: str,
+    label: str | None,
+    labels: str | os.PathLike[str] | None,
+) -> Parts:
+    path = Path(os.path.expanduser(data))
     match kind:
+        case "name":
+            return read_named(str(data))
+        case "directory":
+            return read_idx_directory(path)
         case ".csv":
             return read_csv(path, label)
         case ".npz":

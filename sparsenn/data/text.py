@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias, final
@@ -11,6 +11,7 @@ from typing import TypeAlias, final
 import numpy as np
 import numpy.typing as npt
 
+from sparsenn.data.dataset import Dataset
 from sparsenn.data.errors import DataError
 from sparsenn.data.named import TEXTS, folder_of
 from sparsenn.data.streams import reading
@@ -59,6 +60,51 @@ class Text:
     def decode(self, tokens: npt.ArrayLike) -> str:
         """The text of numbers, of any shape."""
         return "".join(self.vocabulary[i] for i in np.asarray(tokens).reshape(-1))
+
+    def dataset(
+        self, context: int = 128, vocabulary: Sequence[str] | None = None
+    ) -> Dataset:
+        """Windows that follow one another as samples, for :func:`sparsenn.train.fit`.
+
+        Parameters
+        ----------
+        context : int
+            Tokens of a window.
+        vocabulary : sequence of str, optional
+            Of a model trained before, in its order; by default that of this text.
+
+        Returns
+        -------
+        Dataset
+            Of the training part, and of the test part to be measured on: tokens
+            (samples, context), and as labels those that follow them. Classes are the
+            characters.
+
+        Raises
+        ------
+        DataError
+            If a part is too short for a window, or has another character.
+        """
+        known = self.vocabulary if vocabulary is None else tuple(vocabulary)
+        number = {character: i for i, character in enumerate(known)}
+        unknown = sorted(set(self.vocabulary) - number.keys())
+        if unknown:
+            raise DataError(
+                f"{self.name}: has the character {unknown[0]!r}, which is not one of "
+                f"the {len(known)} that the model knows"
+            )
+        numbers = np.array([number[character] for character in self.vocabulary])
+
+        def windows_of(tokens: Tokens) -> tuple[Tokens, Tokens]:
+            if not 0 < context < len(tokens):
+                raise DataError(
+                    f"{self.name}: a part has {len(tokens)} characters, too few for a "
+                    f"window of {context} and the one that follows"
+                )
+            return next(blocks(numbers[tokens], context, len(tokens)))
+
+        train, test = windows_of(self.train), windows_of(self.test)
+        return Dataset(self.name, *train, *test, len(known), known).validate()
 
     def __repr__(self) -> str:
         sizes = f"{len(self.train):,} + {len(self.val):,} + {len(self.test):,}"

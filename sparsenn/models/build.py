@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from sparsenn import nn
+from sparsenn.models.gpt import gpt
 from sparsenn.models.lenet import lenet5
 from sparsenn.models.mixer import mixer
 from sparsenn.models.mlp import mlp
-from sparsenn.models.recurrent import recurrent
+from sparsenn.models.recurrent import char_rnn, recurrent
 from sparsenn.models.resnet import resnet, wide_resnet
 from sparsenn.models.vgg import vgg
 
@@ -23,7 +24,7 @@ _SIZES = re.compile(r"[1-9][0-9]{0,8}(-[1-9][0-9]{0,8})+", re.ASCII)
 
 @dataclass(frozen=True)
 class Architecture:
-    """A family of models for images, or for sequences.
+    """A family of models for some kinds of data.
 
     Attributes
     ----------
@@ -33,18 +34,35 @@ class Architecture:
         A regular expression that names match as a whole.
     make : callable
         ``make(groups, **options)``: the model of a name, from the groups that matched.
-    sequences : bool
-        Whether it takes sequences, and not images.
+    takes : tuple of str
+        Of "images", "sequences" and "text".
     """
 
     usage: str
     pattern: str
     make: Callable[..., nn.Sequential]
-    sequences: bool = False
+    takes: tuple[str, ...] = ("images",)
 
 
 def _widths(text: str) -> list[int]:
     return [0 if word == "m" else int(word) for word in text.split("-")]
+
+
+_RECURRENT = r"(bi)?(rnn|gru|lstm):(?:([1-9][0-9]?)x)?([1-9][0-9]{0,5})"
+
+
+def _recurrent(groups: tuple[str, ...], **options: Any) -> nn.Sequential:
+    both_ways, kind, n_layers, n_hidden = groups
+    options |= {"n_hidden": int(n_hidden), "n_layers": int(n_layers or 1)}
+    if "vocab" not in options:
+        return recurrent(kind, bidirectional=bool(both_ways), **options)
+    if both_ways:
+        raise ValueError(
+            f"architecture bi{kind} would see the tokens that it is to predict; text "
+            f"takes {kind}"
+        )
+    options.pop("context")  # any will do
+    return char_rnn(kind=kind, **options)
 
 
 ARCHITECTURES = (
@@ -70,21 +88,15 @@ ARCHITECTURES = (
         r"mixer:([1-9][0-9]{0,2})x([1-9][0-9]{0,4})/([1-9][0-9]?)",
         lambda g, **o: mixer(*map(int, g), **o),
     ),
+    Architecture("gru:2x128", _RECURRENT, _recurrent, ("sequences", "text")),
     Architecture(
-        "gru:2x128",
-        r"(bi)?(rnn|gru|lstm):(?:([1-9][0-9]?)x)?([1-9][0-9]{0,5})",
-        lambda g, **o: recurrent(
-            g[1],
-            n_hidden=int(g[3]),
-            n_layers=int(g[2] or 1),
-            bidirectional=bool(g[0]),
-            **o,
-        ),
-        sequences=True,
+        "gpt:6x384",
+        r"gpt:([1-9][0-9]{0,2})x([1-9][0-9]{0,4})",
+        lambda g, **o: gpt(layers=int(g[0]), width=int(g[1]), **o),
+        ("text",),
     ),
 )
-"""Models for images and sequences, by name; sizes joined by dashes are an :func:`mlp`.
-"""
+"""Models by name; sizes joined by dashes are an :func:`mlp`."""
 
 
 def is_mlp(arch: str) -> bool:
@@ -135,17 +147,17 @@ def axes_of(
     n_features: int,
     n_classes: int,
     image: Image | None = None,
-    sequences: bool = False,
+    kind: str = "rows",
 ) -> list[tuple[int, ...]]:
     """(n_out, n_in[, kernel height, kernel width]) of an architecture's weights.
 
     Parameters and errors are those of :func:`build`.
     """
-    if is_mlp(arch) and not sequences:
+    if is_mlp(arch) and kind == "rows":
         sizes = sizes_for(arch, n_features, n_classes)
         return [(n_out, n_in) for n_in, n_out in itertools.pairwise(sizes)]
     # Of no connections: shapes alone.
-    options: dict[str, Any] = {"image": image, "sequences": sequences}
+    options: dict[str, Any] = {"image": image, "kind": kind}
     model = build(arch, n_features, n_classes, 0.0, seed=0, **options)
     weights = (p for p in model.parameters() if hasattr(p, "axes"))
     return [weight.axes for weight in weights]
@@ -158,7 +170,7 @@ def build(
     density: float | None = 1.0,
     *,
     image: Image | None = None,
-    sequences: bool = False,
+    kind: str = "rows",
     **options: Any,
 ) -> nn.Sequential:
     """The model of an architecture's name, checked against the data.
@@ -174,12 +186,13 @@ def build(
         A multilayer perceptron is then virtual.
     image : tuple of int, optional
         (channels, height, width) of a sample, which models for images need.
-    sequences : bool
-        Whether the data are sequences, which recurrent models take, and only they.
+    kind : {"rows", "sequences", "text"}
+        Of the data. Of text `n_features` is the number of tokens of a sample, and
+        `n_classes` that of different ones.
     **options
         As for :func:`mlp`; models by name have their own activations and take no
-        sparse input. Recurrent ones ignore `input_rms`: their initial values are the
-        same for any scale.
+        sparse input. Those for sequences and text ignore `input_rms`: their initial
+        values are the same for any scale.
 
     Raises
     ------
@@ -190,11 +203,11 @@ def build(
         match = re.fullmatch(family.pattern, arch, re.ASCII)
         if match is None:
             continue
-        if family.sequences != sequences or (image is None and not sequences):
-            rows = f"{'steps' if sequences else 'rows'} of {n_features} features"
+        is_a = "images" if kind == "rows" and image is not None else kind
+        if is_a not in family.takes:
             raise ValueError(
-                f"architecture {arch} takes "
-                f"{'sequences' if family.sequences else 'images'}, the data has {rows}"
+                f"architecture {arch} takes {' and '.join(family.takes)}, the data "
+                f"has {_described(kind, n_features)}"
             )
         if options.pop("sparse_input", False):
             raise ValueError(f"architecture {arch} takes no sparse data")
@@ -203,14 +216,24 @@ def build(
                 f"architecture {arch} has activations of its own; --activation "
                 f"{activation} is for layer sizes such as 784-300-100-10"
             )
-        options |= {"density": density, "n_classes": n_classes}
-        if sequences:
+        options["density"] = density
+        if is_a == "images":
+            options |= {"image": image, "n_classes": n_classes}
+        else:
             options.pop("input_rms", None)
-            return family.make(match.groups(), n_in=n_features, **options)
-        return family.make(match.groups(), image=image, **options)
-    if sequences and is_mlp(arch):
+        if is_a == "sequences":
+            options |= {"n_in": n_features, "n_classes": n_classes}
+        if is_a == "text":
+            options |= {"vocab": n_classes, "context": n_features}
+        return family.make(match.groups(), **options)
+    if kind != "rows" and is_mlp(arch):
         raise ValueError(
-            f"architecture {arch} takes rows of features, the data has sequences; use "
-            "gru:128, say"
+            f"architecture {arch} takes rows of features, the data has "
+            f"{_described(kind, n_features)}; use gru:128, say"
         )
     return mlp(sizes_for(arch, n_features, n_classes), density, **options)
+
+
+def _described(kind: str, n_features: int) -> str:
+    what = {"sequences": "steps", "text": "text in windows"}.get(kind, "rows")
+    return f"{what} of {n_features} {'tokens' if kind == 'text' else 'features'}"

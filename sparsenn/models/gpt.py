@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ def gpt(
     density: float | None = 1.0,
     *,
     init: str = "uniform",
+    keep_dense: Sequence[int] = (),
     dropout: float = 0.0,
     window: int = 0,
     stride: int = 0,
@@ -49,6 +51,9 @@ def gpt(
         ``round(density * positions)`` connections. None: virtual, to be pruned.
     init : {"uniform", "erk", "er", "igq"}
         How they are shared among weights (:func:`sparsenn.sparse.allocate`).
+    keep_dense : sequence of int
+        Weights that stay dense, in the order query, key, value, output, up and down of
+        each block, with the last layer behind; negative numbers count from the last.
     dropout : float
         Of the sum of embeddings, of attention and of what blocks add.
     window, stride : int
@@ -74,7 +79,7 @@ def gpt(
     shapes = [*block * layers, (vocab, width)]
     counts: list[int] | None = None
     if density is not None:
-        counts = allocate(shapes, density, method=init)
+        counts = allocate(shapes, density, method=init, keep_dense=keep_dense)
     seed = as_seed(seed)
     common: dict[str, Any] = {"seed": seed, "dtype": dtype}
     inner = nn.init.KaimingNormal(_GAIN)

@@ -160,6 +160,17 @@ class MultiheadAttention(Module):
         )
         return self.output.forward(attended)
 
+    def passes(
+        self, x: Tensor, memory: Any = None, key_padding_mask: Any = None
+    ) -> Tensor:
+        """A signal: what queries, keys and values carry, added, each for its token.
+
+        Which tokens attend to which is left out: no weight decides it alone.
+        """
+        source = x if memory is None else memory
+        carried = self.query.forward(x) + self.key.forward(source)
+        return self.output.forward(carried + self.value.forward(source))
+
     def _pattern(self, queries: int, keys: int) -> SparsePattern | None:
         """Where attention exists; None: everywhere."""
         shape = (queries, keys)

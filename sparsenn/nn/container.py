@@ -70,6 +70,11 @@ class Sequential(Module):
         """What the first layer takes, as far as it says."""
         return self.layers[0].input_shape if self.layers else None
 
+    @property
+    def signal_shape(self) -> tuple[int, ...] | None:
+        """That of the first layer."""
+        return self.layers[0].signal_shape if self.layers else None
+
     def chain(self) -> list[SparseParameter]:
         """The layers' weights, in order."""
         return [weight for module in self.layers for weight in module.chain()]

@@ -105,6 +105,19 @@ class Embedding(Module):
             vectors = ops.contiguous(ops.take(self.weight, tokens))
         return ops.split_samples(vectors, x.shape)
 
+    @property
+    def signal_shape(self) -> tuple[int, ...]:
+        """Two steps, each of all tokens at once."""
+        return 2, self.n_tokens
+
+    def passes(self, x: Tensor) -> Tensor:
+        """A signal of (batch, time, n_tokens): ones after a dense table, which is not
+        pruned, or through the connections of a sparse one.
+        """
+        if isinstance(self.weight, SparseParameter):
+            return ops.linear(x, self.weight)
+        return Tensor(np.ones((*x.shape[:2], self.n_features)))
+
     def config(self) -> dict[str, Any]:
         """Sizes, and whether the weight is sparse; connections are saved apart."""
         config = {"n_tokens": self.n_tokens, "n_features": self.n_features}
@@ -158,6 +171,7 @@ class PositionalEncoding(Module):
     """
 
     unitwise: ClassVar[bool] = True
+    transparent: ClassVar[bool] = True
 
     def __init__(
         self,

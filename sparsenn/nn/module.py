@@ -265,6 +265,14 @@ class Module(ABC):
         """Shape of one sample that the module takes; None if it does not say."""
         return None
 
+    @property
+    def signal_shape(self) -> tuple[int, ...] | None:
+        """Shape of a sample of ones that reaches every weight; None if it does not say.
+
+        It tells :mod:`sparsenn.pruning` what synaptic flow starts from.
+        """
+        return self.input_shape
+
     def select(self, features: np.ndarray) -> Module:
         """A copy of a unitwise module for some of its features.
 

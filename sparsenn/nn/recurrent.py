@@ -206,6 +206,49 @@ class Recurrent(Module):
                 tokens = self.dropouts[number].forward(tokens)
         return packing.unpack(tokens), self._last_states(last)
 
+    @property
+    def signal_shape(self) -> tuple[int, ...]:
+        """Two steps, so that what one hands to the next carries something."""
+        return 2, self.n_in
+
+    def passes(self, x: Tensor, lengths: Any = None, state: Any = None) -> Any:
+        """A signal, as `forward` takes and gives it: a state is the sum of its gates.
+
+        States start from 0, and all that an LSTM keeps is its hidden state.
+        """
+        steps = [x[:, t] for t in range(x.shape[1])]
+        last: list[Tensor] = []
+        directions = 2 if self.bidirectional else 1
+        for number in range(self.n_layers):
+            walks = []
+            for backward in range(directions):
+                states = self._passed(
+                    steps[::-1] if backward else steps, number * directions + backward
+                )
+                last.append(states[-1])
+                walks.append(states[::-1] if backward else states)
+            steps = [
+                ops.concatenate(list(states), 1) for states in zip(*walks, strict=True)
+            ]
+        kept = [ops.concatenate([state] * self.n_states, 1) for state in last]
+        return ops.stack(steps, 1), self._last_states(kept)
+
+    def _passed(self, steps: list[Tensor], number: int) -> list[Tensor]:
+        """States of one direction of one layer, for :meth:`passes`."""
+        of_input, of_hidden = (
+            getattr(self, f"weight_{_suffix(2 * number + i, self.bidirectional)}")
+            for i in (0, 1)
+        )
+        states: list[Tensor] = []
+        for step in steps:
+            gates = ops.linear(step, of_input)
+            if states:
+                gates = gates + ops.linear(states[-1], of_hidden)
+            n = self.n_hidden
+            parts = [gates[:, i * n : (i + 1) * n] for i in range(self.n_gates)]
+            states.append(sum(parts[1:], start=parts[0]))
+        return states
+
     def _run(
         self, tokens: Tensor, number: int, first: list[Any], packing: Packing
     ) -> Tensor:

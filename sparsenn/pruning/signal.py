@@ -3,7 +3,8 @@
 Of a chain of weights products say that (`graph`, `flow`). Of any other model, with
 convolutions, branches or shortcuts, a copy is run: its stored weights replaced by
 magnitudes or by ones, its biases by zero, activations and norms by the identity, in
-float64; the gradient of the sum of its outputs is what each connection carries.
+float64; the gradient of the sum of its outputs is what each connection carries. What
+multiplies signals, as attention and gates do, adds them: every factor is a path.
 """
 
 from __future__ import annotations
@@ -31,14 +32,14 @@ def is_chain(model: Any) -> bool:
 
 
 def sample_shape(model: Any, given: Sequence[int] | None = None) -> tuple[int, ...]:
-    """Shape of one sample: as given, or as the model says.
+    """Shape of the sample that is a signal: as given, or as the model says.
 
     Raises
     ------
     TypeError
         If neither does.
     """
-    shape = getattr(model, "input_shape", None) if given is None else given
+    shape = getattr(model, "signal_shape", None) if given is None else given
     if shape is None:
         raise TypeError(
             f"{type(model).__name__} does not say how its {len(_weights(model))} "
@@ -61,6 +62,11 @@ class Signal:
     every_path : bool
         Pass a signal wherever one can: modules that pick among their inputs have a
         method `paths`, which passes all of them.
+
+    Notes
+    -----
+    Modules that are not linear in a signal have a method `passes`, used in place of
+    their `forward`.
 
     Attributes
     ----------
@@ -134,6 +140,8 @@ def _pass_on(module: Any, every_path: bool) -> None:
     if module.transparent:
         module.forward = _identity
         return
+    if hasattr(module, "passes"):
+        module.forward, module.accept = module.passes, _identity
     if every_path and hasattr(module, "paths"):
         module.forward = module.paths
     for name, value in list(vars(module).items()):

@@ -54,9 +54,11 @@ def synflow(
     model : Model
         Biases, normalisation and activations are left out of the flow, which is exact
         for ReLU networks before training. Virtual weights of a chain take their
-        positions as candidates, and a bit of memory for each; a model that is no chain
-        (with convolutions or branches) has stored weights, and a pass of one sample
-        forward and back tells what flows.
+        positions as candidates, and a bit of memory for each. In a model that is no
+        chain (with convolutions, branches, attention or states) a pass of one sample
+        forward and back tells what flows, and virtual weights are stored before. There
+        queries, keys and values, and the gates of a recurrent layer, are paths beside
+        each other, and a state is followed over two steps.
     density : float
         Of the whole network afterwards.
     rounds : int
@@ -125,6 +127,8 @@ def synflow(
     flow: Flow | SignalFlow
     if hasattr(model, "chain") and not is_chain(model):
         for weight in weights:
+            if weight.param.virtual is not None:
+                weight.param.materialize(*weight.everything())
             _check_finite(weight)
         flow = SignalFlow(Signal(model, input_shape), weights, weakest=invert)
     else:

@@ -28,6 +28,7 @@ def feed(
     Parameters
     ----------
     x, y : array or csr_array (samples, ...), array of int (samples,)
+        Or tokens and those that follow, each (samples, time), which stay integers.
     batch_size : int
     scaling : Scaling, optional
     dtype : dtype
@@ -46,7 +47,7 @@ def feed(
         stream=stream,
         shuffle=stream is not None,
         scaling=scaling,
-        dtype=dtype,
+        dtype=np.int64 if y.ndim > 1 else dtype,
         augment=augment,
     )
     return islice(found, skip, None)

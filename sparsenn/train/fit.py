@@ -80,9 +80,10 @@ def fit(
     topology : TopologyUpdater, optional
         Changes the connections while training.
     loss : callable
-        ``loss(logits, y)`` with ``y`` int64 of shape (batch,), a mean over the batch.
+        ``loss(logits, y)`` with ``y`` int64 of shape (batch,), or (batch, time) of a
+        text, a mean over the batch.
     scaling : {"unit", "standard", "none"}, Scaling or None
-        Of the input: fitted on the training part by name, or ready.
+        Of the input: fitted on the training part by name, or ready. A text has none.
     seed : int or numpy.random.Generator
         Of the order of the samples and the validation split.
     callbacks : iterable of Callback
@@ -119,7 +120,7 @@ def fit(
         schedule=schedule,
         topology=topology,
         loss=loss,
-        scaling=_fitted(scaling, parts.train[0]),
+        scaling=_fitted(scaling, *parts.train),
         seed=seed,
         batch_size=batch_size,
         epochs=epochs,
@@ -185,7 +186,9 @@ def _split(dataset: Dataset, val_fraction: float, seed: int) -> _Parts:
     return _Parts(train, val, test)
 
 
-def _fitted(scaling: Any, x: Any) -> Any:
+def _fitted(scaling: Any, x: Any, y: np.ndarray) -> Any:
+    if y.ndim > 1:  # the numbers of tokens
+        return None
     if scaling is None or not isinstance(scaling, str):
         return scaling
     from sparsenn.data.scaling import Kind, Scaling
@@ -279,7 +282,7 @@ def _step(
     if not replaced:
         optimizer.step()
     optimizer.zero_grad()
-    n = len(y)
+    n = y.size  # of a text its tokens
     state.loss_sum += state.batch_loss * n
     state.correct += count_correct(logits.data, y)
     state.samples += n

@@ -74,8 +74,8 @@ def test_starts(
 @pytest.mark.parametrize(
     ("data", "arch", "message"),
     [
-        ("digits", "gru:8", "takes sequences, the data has rows of 64 features"),
-        ("sequences", "3-8-3", "the data has sequences; use gru:128"),
+        ("digits", "gru:8", "takes sequences and text, the data has rows of 64"),
+        ("sequences", "3-8-3", "the data has steps of 3 features; use gru:128"),
         ("sequences", "resnet20", "takes images, the data has steps of 3 features"),
         ("sequences", "gru:0", "is not understood"),
     ],

@@ -108,9 +108,9 @@ def test_a_path_with_the_name_of_a_set(tmp_path, monkeypatch):
     assert load("digits").n_features == 64
     with pytest.raises(DataError, match="has no train-images"):
         load("./digits")
-    (tmp_path / "a.txt").write_text("1,2\n")
+    (tmp_path / "a.dat").write_text("1,2\n")
     with pytest.raises(DataError, match="of no known kind"):
-        load("a.txt")
+        load("a.dat")
 
 
 @pytest.mark.parametrize("option", ["label", "labels"])

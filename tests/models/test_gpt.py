@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import sparsenn as snn
-from sparsenn import models, nn, optim, pruning, topology
+from sparsenn import data, models, nn, optim, pruning, topology, train
 from sparsenn.nn import functional
 from sparsenn.sparse import SparseParameter
 from sparsenn.train.cost import StepCost
@@ -139,14 +139,14 @@ def test_pruned(method: str, start: float | None) -> None:
     if method == "magnitude" and start is None:
         return  # a virtual weight has no values worth keeping
     model = small(start)
-    data = [batch()]
+    batches = [batch()]
     if method in ("snip", "grasp"):
         prune = getattr(pruning, method)
-        prune(model, functional.cross_entropy, data, 0.2)
+        prune(model, functional.cross_entropy, batches, 0.2)
     else:
         getattr(pruning, method)(model, 0.2)
     assert sum(p.nnz for p in weights(model)) == round(0.2 * POSITIONS)
-    assert np.isfinite(model(data[0][0]).data).all()
+    assert np.isfinite(model(batches[0][0]).data).all()
 
 
 def test_saved_and_loaded(tmp_path: Path) -> None:
@@ -156,6 +156,39 @@ def test_saved_and_loaded(tmp_path: Path) -> None:
     x, _ = batch()
     assert np.array_equal(model.eval()(x).data, loaded(x).data)
     np.testing.assert_allclose(model.freeze()(x).data, loaded(x).data, atol=1e-12)
+
+
+def test_a_text_is_fitted_and_resumed(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("to be, or not to be: " * 60)
+    text = data.load_text(tmp_path / "a.txt", val_fraction=0.1, test_fraction=0.1)
+    found = text.dataset(CONTEXT)
+    assert found.x_train.shape == found.y_train.shape
+    assert np.array_equal(found.x_train[0, 1:], found.y_train[0, :-1])
+
+    class Interrupt(train.Callback):
+        def on_batch_end(self, state: train.State) -> None:
+            if state.step == 25:
+                raise KeyboardInterrupt
+
+    def fitted(**options):
+        model = models.gpt(len(text.vocabulary), CONTEXT, 1, 16, density=0.4, seed=0)
+        opt = optim.AdamW(model.parameters(), lr=0.01)
+        topo = topology.SET(model.parameters(), opt, drop_fraction=0.2, every=10)
+        history = train.fit(
+            model, found, epochs=6, optimizer=opt, topology=topo, batch_size=8,
+            **options,
+        )  # fmt: skip
+        return model, history
+
+    whole, history = fitted()
+    assert history["test_accuracy"][-1] > 0.6 > history["train_accuracy"][0] > 0
+    assert history["test_loss"][-1] < history["test_loss"][0]
+    path = tmp_path / "c.safetensors"
+    with pytest.raises(KeyboardInterrupt):
+        fitted(callbacks=[Interrupt(), train.Checkpoint(path)])
+    resumed, _ = fitted(start=path)
+    for one, other in zip(weights(whole), weights(resumed), strict=True):
+        assert np.array_equal(one.values.data, other.values.data)
 
 
 def test_every_weight_counts_for_every_token() -> None:

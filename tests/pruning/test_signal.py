@@ -178,3 +178,70 @@ def test_what_overflows_is_told() -> None:
         param.values.assign_(np.full(param.nnz, 1e200))
     with pytest.raises(OverflowError, match="scale the weights down"):
         pruning.synflow(model, 0.5)
+
+
+def magnitudes(model: nn.Module) -> list[np.ndarray]:
+    return [np.abs(w.to_scipy().toarray()) for w in weights(model)]
+
+
+@given(st.floats(0.1, 1.0))
+def test_what_attention_and_blocks_carry(density: float) -> None:
+    """Every token by itself: the factors of attention add, shortcuts do, too."""
+    model = models.gpt(7, 5, 1, 4, density=density, init="er", seed=1, dtype=np.float64)
+    q, k, v, o, up, down, last = magnitudes(model)
+    x = np.ones(4)  # after the embedding
+    block = x + o @ (q + k + v) @ x
+    end = block + down @ up @ block
+    back = np.ones(7) @ last
+    before = back + back @ down @ up
+    wanted = [
+        *(np.outer(before @ o, x) * w for w in (q, k, v)),
+        np.outer(before, (q + k + v) @ x) * o,
+        np.outer(back @ down, block) * up,
+        np.outer(back, up @ block) * down,
+        np.outer(np.ones(7), end) * last,
+    ]
+    found = Signal(model).carried([np.abs(w.values.data) for w in weights(model)])
+    for param, carried, one in zip(weights(model), found, wanted, strict=True):
+        np.testing.assert_allclose(dense(param, carried), 2 * one, rtol=1e-12)
+
+
+@pytest.mark.parametrize("kind", ["rnn", "gru", "lstm"])
+def test_what_gates_carry_over_two_steps(kind: str) -> None:
+    model = models.recurrent(kind, 3, 4, 2, density=0.6, seed=1, dtype=np.float64)
+    w, u, last = magnitudes(model)
+    fold = np.tile(np.eye(4), len(w) // 4)  # a state is the sum of its gates
+    x, h = np.ones(3), fold @ w @ np.ones(3)
+    back = np.ones(2) @ last  # from the second state
+    wanted = [
+        (np.outer(back @ fold, x) + np.outer(back @ fold @ u @ fold, x)) * w,
+        np.outer(back @ fold, h) * u,
+        np.outer(np.ones(2), h + fold @ u @ h) * last,
+    ]
+    found = Signal(model).carried([np.abs(w.values.data) for w in weights(model)])
+    for param, carried, one in zip(weights(model), found, wanted, strict=True):
+        np.testing.assert_allclose(dense(param, carried), one, rtol=1e-12)
+
+
+@pytest.mark.parametrize("density", [1.0, None])
+@pytest.mark.parametrize("arch", ["bilstm:2x6", "gru:5", "text-lstm:2x8", "gpt:2x8"])
+def test_synflow_of_models_of_sequences(arch: str, density: float | None) -> None:
+    kind = "sequences" if arch in ("bilstm:2x6", "gru:5") else "text"
+    name = arch.removeprefix("text-")
+    model = models.build(name, 6, 9, density, kind=kind, seed=2, dtype=np.float64)
+    positions = sum(w.shape[0] * w.shape[1] for w in weights(model))
+    result = pruning.synflow(model, 0.2, rounds=20)
+    found = weights(model)
+    assert sum(w.nnz for w in found) == result.after == round(0.2 * positions)
+    assert not pruning.collapsed(model)
+    assert kind == "sequences" or all(w.nnz for w in found)
+    x = np.arange(12).reshape(2, 6) % 9
+    inputs = x if kind == "text" else np.ones((2, 3, 6))
+    assert np.isfinite(model(inputs).data).all()
+
+
+def test_a_state_that_nothing_enters_is_no_path() -> None:
+    layers = nn.GRU(3, 4, nnz=[0, 20], seed=0, dtype=np.float64)
+    model = nn.Sequential(layers, nn.FinalState(), linear(4, 2, 2))
+    assert pruning.collapsed(model)
+    assert pruning.effective(model).effective == 0
