@@ -5,7 +5,8 @@ from __future__ import annotations
 import importlib
 import sys
 
-NAMES = ("mnist", "collapse", "controls", "vowels", "gpt", "lenet5", "resnet")
+NAMES = ("mnist", "collapse", "controls", "exchange", "vowels", "gpt", "lenet5")
+NAMES += ("resnet",)
 
 
 def main() -> int:

@@ -24,16 +24,12 @@ def trial(data: str, method: str, density: float, seed: int, epochs: int) -> Any
     loaded = datasets.load(data)
     model = models.mlp([loaded.n_features, 300, 100, 10], seed=seed)
     loss = functional.cross_entropy
-    if method == "random":
-        pruning.random(model, density, values="redraw", seed=seed)
-    elif method == "magnitude":
-        pruning.magnitude(model, density, values="redraw")
-    elif method == "synflow":
-        pruning.synflow(model, density, values="redraw")
-    else:
-        function = {"snip": pruning.snip, "grasp": pruning.grasp}[method]
+    drawn: dict[str, Any] = {"values": "redraw", "seed": seed}
+    if method in ("snip", "grasp"):
         batch = study.batch(loaded, 100, seed)
-        function(model, loss, [batch], density, values="redraw")
+        getattr(pruning, method)(model, loss, [batch], density, **drawn)
+    else:
+        getattr(pruning, method)(model, density, **drawn)
     found = pruning.effective(model)
     collapsed = bool(pruning.collapsed(model))
     accuracy = study.train(model, loaded, epochs=epochs, lr=0.02, seed=seed)

@@ -1,0 +1,118 @@
+"""Why some methods exchange connections without gaining much: one thing changed a time.
+
+784-1000-1000-1000-10 at 1 % on Fashion-MNIST for 10 epochs, as in fashion.md, whose
+settings are the first line of each group here. Writes exchange.md and .json.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from benchmarks.experiments import study
+
+SEEDS = 3
+EPOCHS = 10
+DENSITY = 0.01
+EVERY = 100
+NEVER = 2**31
+
+#: Name, method of `topology`, its options; "end" is a share of the training.
+VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
+    "static": ("static", {}),
+    "SET, cosine to 0": ("SET", {"decay": "cosine", "end": 1.0}),
+    "SET, at one rate": ("SET", {}),
+    "SET, at one rate to 75 %": ("SET", {"end": 0.75}),
+    "RigL": ("RigL", {"end": 0.75}),
+    "DSR": ("DSR", {"end": 0.95}),
+    "DSR to 75 %": ("DSR", {"end": 0.75}),
+    "DSR to 75 %, thrice as many": ("DSR", {"end": 0.75, "target": 0.3}),
+    "MEST": ("MEST", {"end": 1.0}),
+    "MEST without its gradient": ("MEST", {"end": 1.0, "gradient_weight": 0.0}),
+    "MEST, cosine": ("MEST", {"end": 1.0, "decay": "cosine"}),
+    "SRigL, never updated": ("SRigL", {"every": NEVER}),
+    "SRigL": ("SRigL", {"end": 0.75}),
+    "SRigL, no ablation": ("SRigL", {"end": 0.75, "saliency": 0.0}),
+    "DEEP R": ("DeepR", {}),
+    "DEEP R, every 10 steps": ("DeepR", {"every": 10}),
+    "DEEP R, every 10 steps to 75 %": ("DeepR", {"every": 10, "end": 0.75}),
+}
+
+
+def trial(data: str, variant: str, seed: int, epochs: int) -> dict[str, Any]:
+    """Trains one network and counts the connections that moved."""
+    from sparsenn import data as datasets
+    from sparsenn import models, optim, topology, train
+
+    loaded = datasets.load(data)
+    hidden = 1000 if loaded.n_features > 64 else 30
+    sizes = [loaded.n_features, *3 * [hidden], 10]
+    model = models.mlp(sizes, DENSITY if hidden == 1000 else 0.2, seed=seed)
+    params = model.parameters()
+    optimizer = optim.SGD(params, lr=0.1, momentum=0.9, weight_decay=1e-4)
+    steps = epochs * -(-len(loaded.y_train) // 128)
+    nnz = sum(p.nnz for p in params if hasattr(p, "nnz"))
+    method, options = VARIANTS[variant]
+    updater = None
+    if method != "static":
+        options = {"every": min(EVERY, steps // 10), "seed": seed, **options}
+        if "end" in options:
+            options["end_step"] = round(options.pop("end") * steps)
+        if "target" in options:
+            options["target"] = round(options["target"] * nnz)
+        updater = getattr(topology, method)(params, optimizer, **options)
+    history = train.fit(
+        model,
+        loaded,
+        epochs=epochs,
+        optimizer=optimizer,
+        schedule=optim.Cosine(0.1, steps),
+        topology=updater,
+        seed=seed,
+    )
+    grown = history["grown"]
+    return {
+        "accuracy": float(history["test_accuracy"][-1]),
+        "moved": sum(grown) / nnz,
+        "moved_late": sum(grown[-(epochs // 4 + 1) :]) / nnz,
+    }
+
+
+def main() -> None:
+    """Runs every trial, then writes the table."""
+    given = study.options(__doc__ or "")
+    data, seeds, epochs = (
+        ("digits", 1, 4) if given.quick else ("fashion-mnist", SEEDS, EPOCHS)
+    )
+    rows = study.run_all(
+        "exchange",
+        given,
+        trial,
+        [
+            {"data": data, "variant": variant, "seed": seed, "epochs": epochs}
+            for variant in VARIANTS
+            for seed in range(seeds)
+        ],
+    )
+
+    def line(variant: str) -> list[str]:
+        found = [row for row in rows if row["variant"] == variant]
+        moved, late = (
+            study.interval([row[name] for row in found])[0]
+            for name in ("moved", "moved_late")
+        )
+        accuracy = study.percent(*study.interval([row["accuracy"] for row in found]))
+        return [variant, accuracy, f"{moved:.2f}", f"{late:.2f}"]
+
+    header = ("method", "test accuracy, %", "moved", "in the last epochs")
+    text = f"""# What exchanging connections gains, and what it costs
+
+    python -m benchmarks.experiments exchange
+
+{" ".join((__doc__ or "").split()).replace(" Writes exchange.md and .json.", "")}
+
+Means of {seeds} seeds with 95 % intervals by Student's t. Connections moved, over those
+there are: in all, and in the last {epochs // 4 + 1} of {epochs} epochs.
+
+{study.table(header, [line(variant) for variant in VARIANTS])}
+"""
+    study.write("exchange", given, text, rows)
