@@ -22,10 +22,11 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "SET, cosine to 0": ("SET", {"decay": "cosine", "end": 1.0}),
     "SET, at one rate": ("SET", {}),
     "SET, at one rate to 75 %": ("SET", {"end": 0.75}),
+    "SET, at one rate to 50 %": ("SET", {"end": 0.5}),
     "RigL": ("RigL", {"end": 0.75}),
     "DSR": ("DSR", {"end": 0.95}),
     "DSR to 75 %": ("DSR", {"end": 0.75}),
-    "DSR to 75 %, thrice as many": ("DSR", {"end": 0.75, "target": 0.3}),
+    "DSR to 50 %": ("DSR", {"end": 0.5}),
     "MEST": ("MEST", {"end": 1.0}),
     "MEST without its gradient": ("MEST", {"end": 1.0, "gradient_weight": 0.0}),
     "MEST, cosine": ("MEST", {"end": 1.0, "decay": "cosine"}),
@@ -57,8 +58,6 @@ def trial(data: str, variant: str, seed: int, epochs: int) -> dict[str, Any]:
         options = {"every": min(EVERY, steps // 10), "seed": seed, **options}
         if "end" in options:
             options["end_step"] = round(options.pop("end") * steps)
-        if "target" in options:
-            options["target"] = round(options["target"] * nnz)
         updater = getattr(topology, method)(params, optimizer, **options)
     history = train.fit(
         model,

@@ -16,6 +16,7 @@ spmm_t. Axis 0 is the fastest in memory either way; heads are strided views of t
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -66,38 +67,36 @@ def _scores(
 
 
 def _mix(
-    p: np.ndarray, v: np.ndarray, *, batch: int, heads: int, pattern: Any
+    p: np.ndarray,
+    x: np.ndarray,
+    *,
+    batch: int,
+    heads: int,
+    pattern: Any,
+    transposed: bool = False,
 ) -> np.ndarray:
-    if pattern is None:
-        out = empty((batch * p.shape[3], v.shape[1]), v.dtype)
-        weights = p.transpose(1, 2, 3, 0)
-        matmul_into(weights, _heads(v, batch, heads), _heads(out, batch, heads))
-        return out
-    return _mix_on(0, p, v, batch, heads, pattern)
+    if pattern is not None:
+        return _mix_on(pattern, p, x, batch, heads, transposed)
+    weights = p.transpose(1, 2, 0, 3) if transposed else p.transpose(1, 2, 3, 0)
+    out = empty((batch * weights.shape[2], x.shape[1]), x.dtype)
+    matmul_into(weights, _heads(x, batch, heads), _heads(out, batch, heads))
+    return out
 
 
-def _mix_t(
-    p: np.ndarray, y: np.ndarray, *, batch: int, heads: int, pattern: Any
-) -> np.ndarray:
-    if pattern is None:
-        out = empty((batch * p.shape[0], y.shape[1]), y.dtype)
-        weights = p.transpose(1, 2, 0, 3)
-        matmul_into(weights, _heads(y, batch, heads), _heads(out, batch, heads))
-        return out
-    return _mix_on(1, p, y, batch, heads, pattern)
+_mix_t = partial(_mix, transposed=True)
 
 
 def _mix_on(
-    which: int,
+    pattern: SparsePattern,
     p: np.ndarray,
     x: np.ndarray,
     batch: int,
     heads: int,
-    pattern: SparsePattern,
+    transposed: bool,
 ) -> np.ndarray:
-    product = array_products(pattern)[which]
+    product = array_products(pattern)[transposed]
     rows = _rows(x, batch, heads)
-    out = empty((batch * pattern.shape[which], x.shape[1]), x.dtype)
+    out = empty((batch * pattern.shape[transposed], x.shape[1]), x.dtype)
     split = _heads(out, batch, heads)
     for i, j in np.ndindex(batch, heads):
         values = np.ascontiguousarray(p[:, i, j])
