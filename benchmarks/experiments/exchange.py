@@ -26,6 +26,11 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "SET, at one rate": ("SET", {}),
     "SET, at one rate to 75 %": ("SET", {"end": 0.75}),
     "SET, at one rate to 50 %": ("SET", {"end": 0.5}),
+    "SET, at one rate, newborns stay": ("SET", {"protect": 3}),
+    "SET, cosine, newborns stay": (
+        "SET",
+        {"decay": "cosine", "end": 1.0, "protect": 3},
+    ),
     "RigL": ("RigL", {"end": 0.75}),
     "DSR": ("DSR", {"end": 0.95}),
     "DSR to 75 %": ("DSR", {"end": 0.75}),
