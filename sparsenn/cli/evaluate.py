@@ -67,10 +67,17 @@ def run(args: argparse.Namespace) -> int:
     else:
         print(
             f"{args.part} accuracy {percent(result['accuracy'])}, loss "
-            f"{result['loss']:.4f} on {count(result['samples'])} samples "
+            f"{result['loss']:.4f} on {_amount(data, result['samples'])} "
             f"({count(nnz)} connections)"
         )
     return 0
+
+
+def _amount(data: Any, samples: int) -> str:
+    if data.is_text:
+        characters = count(samples * data.n_features)
+        return f"{characters} characters in {count(samples)} windows"
+    return f"{count(samples)} samples"
 
 
 def _mean(values: list[float], sizes: list[int]) -> float:

@@ -77,20 +77,23 @@ def run(args: argparse.Namespace) -> int:
     share = percent(result["density"])
     print(f"{count(nnz)} of {count(positions)} weights exist ({share})")
     if living is not None and nnz:
-        print(_told(living))
+        print(_told(living, model))
     if args.check:
         print("checked: format, checksum, indices and values are in order")
     return 0
 
 
-def _told(living: Any) -> str:
+def _told(living: Any, model: Any) -> str:
+    from sparsenn.pruning.signal import is_chain
+
     if living.collapsed:
         empty = [row["name"] for row in living.rows() if not row["nnz"]]
         where = f": {', '.join(empty)} has none" if empty else ""
         return f"collapsed: no path leads from an input to an output{where}"
     text = f"{count(living.effective)} of them lie on a path from input to output"
     if living.n_dead:
-        text += f"; {count(living.n_dead)} hidden neurons lie on none"
+        what = "hidden neurons" if is_chain(model) else "outputs of layers"
+        text += f"; {count(living.n_dead)} {what} lie on none"
     return text
 
 

@@ -117,15 +117,13 @@ def check(config: Config, data: Any) -> None:
 
     Builds nothing, so that a sweep can check all of its cells at once.
     """
+    from sparsenn import models
     from sparsenn.sparse import allocate
 
     settings = config.settings
     if settings["arch"] is None:
         sizes = f"{data.n_features}-300-100-{data.n_classes}"
-        named = {"sequences": "gru:128", "text": "gpt:2x128"}
-        settings["arch"] = named.get(data.kind, sizes)
-    if data.is_text:
-        settings["scale"] = "none"
+        settings["arch"] = models.DEFAULT_ARCHITECTURES.get(data.kind, sizes)
     shapes = _axes(settings["arch"], data)
     dense = keep_dense(settings["keep_dense"], len(shapes))
     allocate(shapes, config.start_density, keep_dense=dense)
@@ -217,10 +215,10 @@ def _build(config: Config, data: Any, resuming: bool, quiet: bool) -> Prepared:
 
 
 def _input_rms(data: Any, scale: Any) -> float:
-    """Root mean square of a scaled input; 1 for sparse or all-zero data."""
+    """Root mean square of a scaled input; 1 for sparse or all-zero data and text."""
     from sparsenn.data import Scaling
 
-    if data.is_sparse:
+    if data.is_sparse or data.is_text:
         return 1.0
     return Scaling.fit(data.x_train, scale).rms(data.x_train) or 1.0
 

@@ -247,7 +247,7 @@ def _tune(
     out: Path,
 ) -> dict[str, Any]:
     """Trains on in a run of its own; what ``sparsenn train --json`` would print."""
-    config = _tuning(opened, absolute(name), args, density)
+    config = _tuning(opened, absolute(name), data, args, density)
     settings = config.settings
     n = int(data.x_train.shape[0])
     total = settings["epochs"] * -(-n // settings["batch_size"])
@@ -271,15 +271,17 @@ def _tune(
 
 
 def _tuning(
-    opened: saved.Saved, data: str, args: argparse.Namespace, density: float
+    opened: saved.Saved, name: str, data: Any, args: argparse.Namespace, density: float
 ) -> Config:
     """Settings of fine-tuning: the run's, but for what was given."""
     from sparsenn.models import is_mlp
+    from sparsenn.pruning.signal import is_chain
     from sparsenn.train.cost import weights
 
     settings = dict(opened.config.settings) if opened.config is not None else {}
     found = weights(opened.model)
-    if settings.get("arch") is None or is_mlp(settings["arch"]):  # narrower, maybe
+    arch = settings.setdefault("arch", opened.file.extra.get("arch"))
+    if is_mlp(arch) if isinstance(arch, str) else is_chain(opened.model):
         sizes = [found[0].shape[1], *(weight.shape[0] for weight in found)]
         settings["arch"] = "-".join(map(str, sizes))
     settings.update(
@@ -290,11 +292,12 @@ def _tuning(
         val_fraction=0.0,
         label=args.label or settings.get("label"),
         labels=args.labels or settings.get("labels"),
+        context=data.n_features if data.is_text else None,
     )
     given = {name: getattr(args, name) for name in _TRAINING if hasattr(args, name)}
     if "optimizer" in given and "lr" not in given:
         settings["lr"] = None
-    return make_config(data, {}, {**settings, **given})
+    return make_config(name, {}, {**settings, **given})
 
 
 def _report(document: dict[str, Any], result: Any) -> None:

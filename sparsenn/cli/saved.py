@@ -11,8 +11,10 @@ from typing import Any
 from sparsenn import nn
 from sparsenn.cli.config import Config
 from sparsenn.cli.errors import UsageError
+from sparsenn.cli.options import BY_NAME, converter
 from sparsenn.cli.prepare import load_data
 from sparsenn.cli.rundir import RunDirectory, model_path
+from sparsenn.data import is_text
 from sparsenn.sparse import SparseParameter
 from sparsenn.train.cost import weights
 
@@ -46,7 +48,10 @@ def add_arguments(parser: argparse.ArgumentParser, data: str) -> None:
     parser.add_argument("--label", metavar="NAME", help="CSV column of the class")
     parser.add_argument("--labels", metavar="FILE", help="classes of a sparse .npz")
     parser.add_argument(
-        "--context", metavar="TOKENS", type=int, help="of a sample of text"
+        "--context",
+        metavar="TOKENS",
+        type=converter(BY_NAME["context"]),
+        help="characters of a sample of text (default: as the model was trained)",
     )
 
 
@@ -69,7 +74,7 @@ def data_of(saved: Saved, args: argparse.Namespace) -> tuple[str, Any]:
     UsageError
         If there are none, or the model takes others.
     """
-    settings = {name: getattr(args, name) for name in ("label", "labels", "context")}
+    settings = {"label": args.label, "labels": args.labels}
     name = args.data
     if name is None:
         if saved.config is None:
@@ -79,9 +84,38 @@ def data_of(saved: Saved, args: argparse.Namespace) -> tuple[str, Any]:
         name = saved.config.data
         theirs = saved.config.settings
         settings = {key: settings[key] or theirs[key] for key in settings}
+    settings["context"] = _context(saved, args.context)
+    if (wants_text := _takes_tokens(saved.model)) != is_text(name):
+        kinds = ("text", "no text") if wants_text else ("no text", "one")
+        raise UsageError(f"{saved.path} takes {kinds[0]}, {name} is {kinds[1]}")
+    if not wants_text:
+        settings["context"] = args.context
     data = load_data(name, settings, _classes(saved.file))
     _check_fits(saved.model, data, str(saved.path))
     return name, data
+
+
+def _takes_tokens(model: Any) -> bool:
+    return any(isinstance(m, nn.Embedding) for _, m in model.named_modules())
+
+
+def _context(saved: Saved, given: int | None) -> int | None:
+    """Characters of a sample: as given, as in training, or the most that fit."""
+    most = next(
+        (
+            module.context
+            for _, module in saved.model.named_modules()
+            if isinstance(module, nn.PositionalEncoding)
+        ),
+        None,
+    )
+    trained = None if saved.config is None else saved.config.settings["context"]
+    context = given or trained or most
+    if most is not None and context is not None and context > most:
+        raise UsageError(
+            f"{saved.path} takes at most {most} characters; use --context {most}"
+        )
+    return context
 
 
 def _classes(file: Any) -> tuple[str, ...] | None:
@@ -104,12 +138,6 @@ def _check_fits(model: Any, data: Any, path: str) -> None:
     shape = model.input_shape
     n_in = found[0].shape[1] if shape is None else math.prod(shape)
     n_out = found[-1].shape[0]
-    takes_tokens = any(isinstance(m, nn.Embedding) for _, m in model.named_modules())
-    if takes_tokens != data.is_text:
-        raise UsageError(
-            f"{path} takes {'text' if takes_tokens else 'numbers'}, {data.name} is "
-            f"{'text' if data.is_text else 'none'}"
-        )
     if not data.is_text and n_in != data.n_features:
         raise UsageError(
             f"{path} takes {n_in} features, {data.name} has {data.n_features}"

@@ -26,6 +26,7 @@ STARTS: dict[str, tuple[str, ...]] = {
 VALUES = ("keep", "rescale", "redraw")
 _BATCH_SIZE = 128
 _PER_CLASS = 10  # samples that GraSP looks at
+_TOKENS = 1024  # of a text, in whole windows
 
 
 def choose(
@@ -153,13 +154,15 @@ def _batches(
     n_classes = int(data.n_classes)
     balanced = settings["init"] == "grasp" and not data.is_text
     default = _PER_CLASS * n_classes if balanced else _BATCH_SIZE
+    if data.is_text:
+        default = max(_TOKENS // data.n_features, 1)
     size = settings["init_batch_size"] or default
     count = settings["init_batches"] or 1
     order = Stream(settings["seed"], Purpose.START).permutation(int(x.shape[0]))
     if balanced:
         order = _balanced(order, np.asarray(y), n_classes)
     order = order[: size * count]
-    scaling = Scaling.fit(x, settings["scale"])
+    scaling = None if data.is_text else Scaling.fit(x, settings["scale"])
     return feed(x[order], y[order], size, scaling=scaling, dtype=model_dtype(model))
 
 

@@ -96,7 +96,7 @@ def train_run(
             augment=prepared.augment,
             start=start,
         )
-        extra = {"classes": list(prepared.data.classes)}
+        extra = {"arch": prepared.arch, "classes": list(prepared.data.classes)}
         save(prepared.model, directory.model, scaling=history.scaling, extra=extra)
         history.save(directory.history)
         if pictures:

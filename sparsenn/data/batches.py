@@ -12,6 +12,7 @@ import numpy.typing as npt
 from sparsenn.data.augment import Augmentation
 from sparsenn.data.features import Features, n_features
 from sparsenn.data.scaling import Scaling
+from sparsenn.data.tokens import Tokens
 from sparsenn.random import Purpose, Stream
 
 __all__ = ["batches"]
@@ -33,7 +34,7 @@ def batches(
 
     Parameters
     ----------
-    x : ndarray (samples, ...), scipy.sparse.csr_array (samples, features) or Sequences
+    x : ndarray (samples, ...), csr_array (samples, features), Sequences or Tokens
         Not changed; bytes stay bytes until their batch comes.
     y : ndarray (samples, ...)
     batch_size : int
@@ -45,7 +46,7 @@ def batches(
     drop_last : bool
         Leave out the last batch if it is not full.
     scaling : Scaling, optional
-        Applied to each batch; without one, x is only converted.
+        Applied to each batch; without one, x is only converted. Tokens have none.
     dtype : float32 or float64
     augment : Augmentation, optional
         Applied to each batch of images before it is scaled, by a stream of the seed and
@@ -55,14 +56,14 @@ def batches(
     ------
     x_batch : ndarray (batch, features), csr_array for sparse x, or Sequences
         Images are flattened. Memory is feature-major: strides[0] is one element.
-        Sequences are padded to the longest of the batch.
+        Sequences are padded to the longest of the batch. Of tokens the numbers.
     y_batch : ndarray (batch, ...)
 
     Raises
     ------
     ValueError
-        If sizes do not fit, shuffling or augmentation lacks a stream, or what is to be
-        augmented are no images.
+        If sizes do not fit, shuffling or augmentation lacks a stream, what is to be
+        augmented are no images, or tokens are to be scaled.
     """
     n = x.shape[0]
     if len(y) != n:
@@ -75,7 +76,10 @@ def batches(
         augment.check(x)
         if stream is None:
             raise ValueError("augmentation needs a stream; give one")
-    if scaling is None:
+    if isinstance(x, Tokens):
+        if scaling is not None:
+            raise ValueError("the numbers of tokens are not scaled; give no scaling")
+    elif scaling is None:
         scaling = Scaling("none", n_features(x), None, np.ones(1))
     order = stream.permutation(n) if shuffle and stream is not None else None
     changed = None
@@ -93,7 +97,7 @@ def _generate(
     batch_size: int,
     order: npt.NDArray[Any] | None,
     drop_last: bool,
-    scaling: Scaling,
+    scaling: Scaling | None,
     dtype: np.dtype[Any],
     changed: Callable[..., Features] | None,
 ) -> Iterator[tuple[Features, npt.NDArray[Any]]]:
@@ -107,4 +111,7 @@ def _generate(
         if changed is not None:
             samples = np.arange(start, stop) if order is None else order[start:stop]
             batch = changed(batch, samples)
-        yield scaling.apply(batch, dtype), y[where]
+        if isinstance(batch, Tokens):
+            yield batch.values, y[where]
+        elif scaling is not None:
+            yield scaling.apply(batch, dtype), y[where]

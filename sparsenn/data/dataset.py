@@ -12,6 +12,7 @@ import numpy.typing as npt
 from sparsenn.autograd.sequences import Sequences
 from sparsenn.data.errors import DataError
 from sparsenn.data.features import Features, check_finite, is_sparse, n_features
+from sparsenn.data.tokens import Tokens
 
 __all__ = ["Dataset"]
 
@@ -24,13 +25,14 @@ class Dataset:
     ----------
     name : str
         Name or path that it came from.
-    x_train, x_test : ndarray (samples, ...), scipy.sparse.csr_array or Sequences
-        Features: bytes, integers or floats; images are (samples, height, width) or
-        (samples, height, width, channels). Sparse data stay sparse. Sequences are
-        (samples, time, features), each of its own length.
+    x_train, x_test : ndarray, scipy.sparse.csr_array, Sequences or Tokens
+        Features: bytes, integers or floats, (samples, ...); images are (samples,
+        height, width) or (samples, height, width, channels). Sparse data stay sparse.
+        Sequences are (samples, time, features), each of its own length; tokens of a
+        text are (samples, time).
     y_train, y_test : ndarray (samples,), int64
-        Class of each sample, 0 .. n_classes - 1. Of a text, whose features are the
-        numbers of tokens, (samples, time): the token that follows each.
+        Class of each sample, 0 .. n_classes - 1. Of a text (samples, time): the token
+        that follows each.
     n_classes : int
     classes : tuple of str
         The label that each class has in the source.
@@ -80,8 +82,8 @@ class Dataset:
 
     @property
     def is_text(self) -> bool:
-        """Whether the samples are numbers of tokens, each with a label of its own."""
-        return self.y_train.ndim == 2
+        """Whether the samples are windows of a text, with a label for each token."""
+        return isinstance(self.x_train, Tokens)
 
     @property
     def kind(self) -> str:
@@ -149,11 +151,12 @@ class Dataset:
                 f"{where}: x has shape {tuple(x.shape)}; needed are samples and "
                 "features, at least one of each"
             )
-        text = y.ndim == 2 and y.shape == x.shape and x.dtype.kind in "iu"
-        if not text and (y.ndim != 1 or y.shape[0] != x.shape[0]):
+        text = isinstance(x, Tokens)
+        if y.shape != (x.shape if text else x.shape[:1]):
+            each = "token" if text else "sample"
             raise DataError(
                 f"{where}: {x.shape[0]} samples have labels of shape {y.shape}; needed "
-                "is one label for each sample"
+                f"is one label for each {each}"
             )
         if y.dtype.kind not in "iu":
             raise DataError(f"{where}: labels are {y.dtype}; needed are integers")
@@ -164,5 +167,10 @@ class Dataset:
             raise DataError(
                 f"{where}: sample {at} has label {wrong}; allowed are 0 to "
                 f"{self.n_classes - 1}"
+            )
+        if text and not 0 <= x.values.min() <= x.values.max() < self.n_classes:
+            raise DataError(
+                f"{where}: tokens from {x.values.min()} to {x.values.max()}; allowed "
+                f"are 0 to {self.n_classes - 1}"
             )
         check_finite(x, where)

@@ -14,8 +14,8 @@ from sparsenn.data.errors import DataError
 
 __all__ = ["Features", "as_features", "check_finite", "is_sparse", "n_features"]
 
-#: A dense array (samples, ...), a scipy.sparse.csr_array (samples, features), or
-#: Sequences (samples, time, features).
+#: A dense array (samples, ...), a scipy.sparse.csr_array (samples, features),
+#: Sequences (samples, time, features) or Tokens (samples, time).
 Features: TypeAlias = Any
 
 _CHUNK = 1 << 22  # elements looked at together, so that no mask of the whole is made
@@ -72,7 +72,7 @@ def check_finite(x: Features, where: str) -> None:
     """Raise a DataError that names the first NaN, infinity or float32 overflow."""
     sparse = is_sparse(x)
     values = x.data if sparse else x.values if isinstance(x, Sequences) else x
-    if values.dtype.kind != "f":
+    if values.dtype.kind != "f":  # as those of tokens
         return
     flat = values.reshape(-1)
     for start in range(0, flat.size, _CHUNK):

@@ -20,18 +20,25 @@ from sparsenn.data.svmlight import read_svmlight
 from sparsenn.data.text import load_text
 from sparsenn.data.ts import read_ts
 
-__all__ = ["load", "names"]
+__all__ = ["is_text", "load", "names"]
 
+_CONTEXT = 128
 _KINDS = (
     "a directory of IDX files, .csv[.gz] (label in the last column), .npz (x_train, "
     "y_train), a sparse .npz with labels, .svm or .svmlight[.gz], .mat (X, Y), "
-    ".ts[.gz], .txt"
+    ".ts[.gz], .txt[.gz]"
 )
 
 
 def names() -> list[str]:
     """Data sets that `load` knows by name."""
     return ["digits", *NAMED, *TEXTS]
+
+
+def is_text(data: str | os.PathLike[str]) -> bool:
+    """Whether `load` would read a name or path as a text; nothing is read."""
+    with reading(data):
+        return _kind(data) == "text"
 
 
 def load(
@@ -42,7 +49,7 @@ def load(
     test_fraction: float = 0.2,
     seed: int = 0,
     classes: Sequence[str] | None = None,
-    context: int = 128,
+    context: int | None = None,
 ) -> Dataset:
     """Read a data set by name or path and check it.
 
@@ -54,8 +61,9 @@ def load(
         `$SPARSENN_DATA` or else downloaded; or a path: a directory of IDX files,
         `.csv[.gz]`, `.npz` with `x_train, y_train` and optionally `x_test, y_test`, a
         sparse `.npz` of SciPy with `labels`, `.svm` or `.svmlight[.gz]`, `.mat` with
-        `X, Y`, `.ts[.gz]` of sequences, `.txt` of text to predict by character. A name
-        goes before a path: write ``./mnist`` for a directory of that name.
+        `X, Y`, `.ts[.gz]` of sequences, `.txt[.gz]` of text to predict by
+        character. A name goes before a path: write ``./mnist`` for a directory of that
+        name.
     label : str, optional
         Name of the label column of a `.csv`; the last one without it.
     labels : str or path-like, optional
@@ -68,8 +76,8 @@ def load(
     classes : sequence of str, optional
         Classes of a model trained before, in its order (`Dataset.classes`). Without it
         the distinct labels are numbered in sorted order.
-    context : int
-        Characters of a sample of text.
+    context : int, optional
+        Characters of a sample of text; 128 without it.
 
     Returns
     -------
@@ -82,10 +90,10 @@ def load(
     """
     with reading(data):
         kind = _kind(data)
-        _check_labels(data, kind, label, labels)
-        if kind == ".txt":
+        _check_options(data, kind, label, labels, context)
+        if kind == "text":
             text = load_text(data, val_fraction=0.0, test_fraction=test_fraction)
-            return text.dataset(context, classes)
+            return text.dataset(_CONTEXT if context is None else context, classes)
         parts = _read(data, kind, label, labels)
     return assemble(
         os.fspath(data),
@@ -97,20 +105,24 @@ def load(
 
 
 def _kind(data: str | os.PathLike[str]) -> str:
-    """ "name", "directory" or a suffix that says how a file is read."""
+    """What says how to read it: "name", "directory", "text" or a suffix."""
     if isinstance(data, str) and data in names():
-        return ".txt" if data in TEXTS else "name"
+        return "text" if data in TEXTS else "name"
     path = Path(os.path.expanduser(data))
     if not path.exists():
         raise DataError(_unknown(os.fspath(data)))
-    return "directory" if path.is_dir() else _suffix(path)
+    if path.is_dir():
+        return "directory"
+    suffix = _suffix(path)
+    return "text" if suffix == ".txt" else suffix
 
 
-def _check_labels(
+def _check_options(
     data: str | os.PathLike[str],
     kind: str,
     label: str | None,
     labels: str | os.PathLike[str] | None,
+    context: int | None,
 ) -> None:
     if label is not None and kind != ".csv":
         raise DataError(
@@ -120,6 +132,8 @@ def _check_labels(
         raise DataError(
             f"{data}: labels belong to a sparse .npz file, which this is not"
         )
+    if context is not None and kind != "text":
+        raise DataError(f"{data}: context is of a text, which this is not")
 
 
 def _read(
@@ -155,6 +169,7 @@ def _suffix(path: Path) -> str:
         [".svm"],
         [".svmlight"],
         [".ts"],
+        [".txt"],
     ):
         suffixes.pop()
     return suffixes[-1] if suffixes else ""

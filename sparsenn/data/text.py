@@ -14,12 +14,13 @@ import numpy.typing as npt
 from sparsenn.data.dataset import Dataset
 from sparsenn.data.errors import DataError
 from sparsenn.data.named import TEXTS, folder_of
-from sparsenn.data.streams import reading
+from sparsenn.data.streams import open_data, reading
+from sparsenn.data.tokens import Tokens
 from sparsenn.random import Stream
 
 __all__ = ["Text", "blocks", "load_text", "windows"]
 
-Tokens: TypeAlias = npt.NDArray[np.int64]
+_Numbers: TypeAlias = npt.NDArray[np.int64]
 
 
 @final
@@ -38,12 +39,12 @@ class Text:
     """
 
     name: str
-    train: Tokens
-    val: Tokens
-    test: Tokens
+    train: _Numbers
+    val: _Numbers
+    test: _Numbers
     vocabulary: tuple[str, ...]
 
-    def encode(self, text: str) -> Tokens:
+    def encode(self, text: str) -> _Numbers:
         """Numbers of the characters of a text.
 
         Raises
@@ -95,15 +96,18 @@ class Text:
             )
         numbers = np.array([number[character] for character in self.vocabulary])
 
-        def windows_of(tokens: Tokens) -> tuple[Tokens, Tokens]:
+        def windows_of(part: str, tokens: _Numbers) -> tuple[Tokens, _Numbers]:
             if not 0 < context < len(tokens):
                 raise DataError(
-                    f"{self.name}: a part has {len(tokens)} characters, too few for a "
-                    f"window of {context} and the one that follows"
+                    f"{self.name}: context is {context}, it must lie in "
+                    f"1..{len(tokens) - 1}: the {part} part has {len(tokens)} of its "
+                    "characters"
                 )
-            return next(blocks(numbers[tokens], context, len(tokens)))
+            x, y = next(blocks(numbers[tokens], context, len(tokens)))
+            return Tokens(x), y
 
-        train, test = windows_of(self.train), windows_of(self.test)
+        train = windows_of("training", self.train)
+        test = windows_of("test", self.test)
         return Dataset(self.name, *train, *test, len(known), known).validate()
 
     def __repr__(self) -> str:
@@ -112,8 +116,8 @@ class Text:
 
 
 def windows(
-    tokens: Tokens, context: int, n: int, stream: Stream
-) -> tuple[Tokens, Tokens]:
+    tokens: _Numbers, context: int, n: int, stream: Stream
+) -> tuple[_Numbers, _Numbers]:
     """Random windows and, for each token, the one that follows.
 
     Parameters
@@ -138,8 +142,8 @@ def windows(
 
 
 def blocks(
-    tokens: Tokens, context: int, n: int = 64
-) -> Iterator[tuple[Tokens, Tokens]]:
+    tokens: _Numbers, context: int, n: int = 64
+) -> Iterator[tuple[_Numbers, _Numbers]]:
     """Windows that follow one another, n at a time, each token predicted once.
 
     The last tokens, too few for a window, are left out.
@@ -162,7 +166,7 @@ def blocks(
         yield x[i : i + n], y[i : i + n]
 
 
-def _check(tokens: Tokens, context: int) -> None:
+def _check(tokens: _Numbers, context: int) -> None:
     if not 0 < context < len(tokens):
         raise ValueError(
             f"context is {context}, it must lie in 1..{len(tokens) - 1}: there are "
@@ -182,7 +186,7 @@ def load_text(
     ----------
     text : str or path-like
         `tinyshakespeare`, found in `$SPARSENN_DATA` or else downloaded, or a file in
-        UTF-8. A name goes before a path.
+        UTF-8, which may be compressed by gzip. A name goes before a path.
     val_fraction, test_fraction : float
         Shares of the characters, at the end of the text: first of the validation
         part, then of the test part.
@@ -208,7 +212,8 @@ def load_text(
         path = folder_of(text, TEXTS[text]) / next(iter(TEXTS[text].files))
     with reading(path):
         try:
-            characters = path.read_bytes().decode("utf-8")
+            with open_data(path) as file:
+                characters = file.read().decode("utf-8")
         except UnicodeDecodeError as error:
             raise DataError(f"{path}: is not UTF-8 text ({error.reason})") from error
     if not characters:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from sparsenn.models.budget import Layers, with_budget
 from sparsenn.models.build import (
     ARCHITECTURES,
+    DEFAULT_ARCHITECTURES,
     axes_of,
     build,
     is_mlp,
@@ -23,6 +24,7 @@ from sparsenn.models.vgg import vgg
 __all__ = [
     "ACTIVATIONS",
     "ARCHITECTURES",
+    "DEFAULT_ARCHITECTURES",
     "Layers",
     "axes_of",
     "build",

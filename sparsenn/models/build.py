@@ -58,8 +58,8 @@ def _recurrent(groups: tuple[str, ...], **options: Any) -> nn.Sequential:
         return recurrent(kind, bidirectional=bool(both_ways), **options)
     if both_ways:
         raise ValueError(
-            f"architecture bi{kind} would see the tokens that it is to predict; text "
-            f"takes {kind}"
+            f"architecture bi{kind} would see the tokens that it is to predict; use "
+            f"{kind}"
         )
     options.pop("context")  # any will do
     return char_rnn(kind=kind, **options)
@@ -97,6 +97,9 @@ ARCHITECTURES = (
     ),
 )
 """Models by name; sizes joined by dashes are an :func:`mlp`."""
+
+DEFAULT_ARCHITECTURES = {"sequences": "gru:128", "text": "gpt:2x128"}
+"""Names for kinds of data that an :func:`mlp` does not take."""
 
 
 def is_mlp(arch: str) -> bool:
@@ -229,7 +232,7 @@ def build(
     if kind != "rows" and is_mlp(arch):
         raise ValueError(
             f"architecture {arch} takes rows of features, the data has "
-            f"{_described(kind, n_features)}; use gru:128, say"
+            f"{_described(kind, n_features)}; use {DEFAULT_ARCHITECTURES[kind]}, say"
         )
     return mlp(sizes_for(arch, n_features, n_classes), density, **options)
 

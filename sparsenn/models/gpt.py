@@ -45,7 +45,8 @@ def gpt(
     layers, width : int
         Blocks, and features of a token.
     heads : int, optional
-        By default as many as make heads of 64 features, if that divides the width.
+        By default as many as make heads of 64 features, or less often larger ones, so
+        that it divides the width.
     density : float or None
         Of all weights of blocks and of the last layer together, exactly:
         ``round(density * positions)`` connections. None: virtual, to be pruned.
@@ -74,7 +75,8 @@ def gpt(
     if layers < 1:
         raise ValueError(f"layers must be at least 1, got {layers}")
     if heads is None:
-        heads = max(width // 64, 1)
+        most = max(width // 64, 1)
+        heads = next(n for n in range(most, 0, -1) if width % n == 0)
     block = [(width, width)] * 4 + [(4 * width, width), (width, 4 * width)]
     shapes = [*block * layers, (vocab, width)]
     counts: list[int] | None = None

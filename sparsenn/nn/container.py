@@ -72,8 +72,11 @@ class Sequential(Module):
 
     @property
     def signal_shape(self) -> tuple[int, ...] | None:
-        """That of the first layer."""
-        return self.layers[0].signal_shape if self.layers else None
+        """That of the first layer which says one, over two steps if states follow."""
+        found = (layer.signal_shape for layer in self.layers)
+        shape = next((shape for shape in found if shape is not None), None)
+        walks = any(module.walks_steps for _, module in self.named_modules())
+        return (2, *shape) if shape and len(shape) == 1 and walks else shape
 
     def chain(self) -> list[SparseParameter]:
         """The layers' weights, in order."""

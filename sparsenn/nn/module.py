@@ -269,7 +269,10 @@ class Module(ABC):
     def signal_shape(self) -> tuple[int, ...] | None:
         """Shape of a sample of ones that reaches every weight; None if it does not say.
 
-        It tells :mod:`sparsenn.pruning` what synaptic flow starts from.
+        It tells :mod:`sparsenn.pruning` what synaptic flow starts from. A module that
+        is not linear in a signal also has a method ``passes``, which takes and gives
+        what `forward` does and is used in its place, and one that picks among its
+        inputs a method ``paths``, which passes all of them.
         """
         return self.input_shape
 

@@ -60,13 +60,7 @@ class Signal:
     input_shape : sequence of int, optional
         Of one sample.
     every_path : bool
-        Pass a signal wherever one can: modules that pick among their inputs have a
-        method `paths`, which passes all of them.
-
-    Notes
-    -----
-    Modules that are not linear in a signal have a method `passes`, used in place of
-    their `forward`.
+        Pass a signal wherever one can, see :attr:`sparsenn.nn.Module.signal_shape`.
 
     Attributes
     ----------

@@ -27,8 +27,7 @@ def feed(
 
     Parameters
     ----------
-    x, y : array or csr_array (samples, ...), array of int (samples,)
-        Or tokens and those that follow, each (samples, time), which stay integers.
+    x, y : array, csr_array (samples, ...) or Tokens, array of int (samples, ...)
     batch_size : int
     scaling : Scaling, optional
     dtype : dtype
@@ -47,7 +46,7 @@ def feed(
         stream=stream,
         shuffle=stream is not None,
         scaling=scaling,
-        dtype=np.int64 if y.ndim > 1 else dtype,
+        dtype=dtype,
         augment=augment,
     )
     return islice(found, skip, None)

@@ -83,7 +83,8 @@ def fit(
         ``loss(logits, y)`` with ``y`` int64 of shape (batch,), or (batch, time) of a
         text, a mean over the batch.
     scaling : {"unit", "standard", "none"}, Scaling or None
-        Of the input: fitted on the training part by name, or ready. A text has none.
+        Of the input: fitted on the training part by name, or ready. A text has none,
+        whatever the name.
     seed : int or numpy.random.Generator
         Of the order of the samples and the validation split.
     callbacks : iterable of Callback
@@ -120,7 +121,7 @@ def fit(
         schedule=schedule,
         topology=topology,
         loss=loss,
-        scaling=_fitted(scaling, *parts.train),
+        scaling=_fitted(scaling, parts.train[0]),
         seed=seed,
         batch_size=batch_size,
         epochs=epochs,
@@ -186,14 +187,13 @@ def _split(dataset: Dataset, val_fraction: float, seed: int) -> _Parts:
     return _Parts(train, val, test)
 
 
-def _fitted(scaling: Any, x: Any, y: np.ndarray) -> Any:
-    if y.ndim > 1:  # the numbers of tokens
-        return None
+def _fitted(scaling: Any, x: Any) -> Any:
     if scaling is None or not isinstance(scaling, str):
         return scaling
     from sparsenn.data.scaling import Kind, Scaling
+    from sparsenn.data.tokens import Tokens
 
-    return Scaling.fit(x, cast(Kind, scaling))
+    return None if isinstance(x, Tokens) else Scaling.fit(x, cast(Kind, scaling))
 
 
 def _call(state: State, hook: str) -> None:

@@ -35,7 +35,7 @@ class State:
     epoch, batch, step : int
         Finished epochs; finished batches of the current epoch; finished steps in all.
     samples, loss_sum, correct
-        Sums over the batches of the current epoch.
+        Sums over the batches of the current epoch; of a text over its tokens.
     batch_loss : float
         Mean loss of the last batch.
     logs : dict

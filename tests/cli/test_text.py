@@ -64,35 +64,65 @@ def test_a_sweep(text: str, cli: Callable) -> None:
 
 
 @pytest.mark.parametrize(
-    ("data", "arch", "message"),
+    ("arch", "message"),
     [
-        ("digits", "gpt:1x8", "takes text, the data has rows of 64 features"),
-        ("text", "16-8-10", "the data has text in windows of 16 tokens; use gru:128"),
-        ("text", "resnet20", "takes images, the data has text in windows"),
-        ("text", "bigru:8", "would see the tokens that it is to predict"),
+        ("16-8-10", "the data has text in windows of 16 tokens; use gpt:2x128"),
+        ("resnet20", "takes images, the data has text in windows"),
+        ("bigru:8", "would see the tokens that it is to predict; use gru"),
     ],
 )
 def test_architectures_that_do_not_fit(
-    data: str, arch: str, message: str, text: str, cli: Callable
+    arch: str, message: str, text: str, cli: Callable
 ) -> None:
-    given = text if data == "text" else data
-    found = cli("train", given, "--arch", arch, "--context", 16, "--out", "run")
+    found = cli("train", text, "--arch", arch, "--context", 16, "--out", "run")
     assert message in found.failed_with(2)
 
 
-def test_other_texts_and_other_data(text: str, tmp_path: Path, cli: Callable) -> None:
+def test_other_data(text: str, cli: Callable) -> None:
+    message = cli("train", "digits", "--arch", "gpt:1x8", "--out", "run").failed_with(2)
+    assert "takes text, the data has rows of 64 features" in message
+    message = cli("train", "digits", "--context", 8, "--out", "run").failed_with(2)
+    assert "digits: context is of a text, which this is not" in message
+    save(models.gpt(13, 16, 1, 8, seed=0), "text.safetensors")
+    save(models.mlp([64, 10], seed=0), "rows.safetensors")
+    message = cli("evaluate", "text.safetensors", "digits").failed_with(2)
+    assert "text.safetensors takes text, digits is no text" in message
+    message = cli("evaluate", "rows.safetensors", text).failed_with(2)
+    assert f"takes no text, {text} is one" in message
+
+
+def test_texts_that_do_not_fit(text: str, tmp_path: Path, cli: Callable) -> None:
+    save(models.gpt(13, 16, 1, 8, seed=0), "a.safetensors")
+    assert cli("evaluate", "a.safetensors", text, "--json").json["samples"] == 23
+    longer = cli("evaluate", "a.safetensors", text, "--context", 32).failed_with(2)
+    assert "takes at most 16 characters; use --context 16" in longer
+    assert "--context" in cli("evaluate", "a.safetensors", "--context", 0).failed_with(
+        2
+    )
+    short = tmp_path / "short.txt"
+    short.write_text("abc" * 9)
+    message = cli("train", short, "--out", "run").failed_with(2)
+    assert "context is 128, it must lie in 1..21: the training part has 22" in message
+
+
+def test_a_text_with_other_characters(text: str, tmp_path: Path, cli: Callable) -> None:
     words = ("--arch", "gpt:1x8", "--density", 0.5, "--epochs", 1)
     cli("train", text, *words, *OPTIONS, "--out", "run")
     other = tmp_path / "other.txt"
     other.write_text("A cat. " * 30)
     message = cli("evaluate", "run", other).failed_with(2)
-    assert "has the character '.', which is not one of the" in message
-    save(models.gpt(13, 16, 1, 8, seed=0), "nameless.safetensors")
-    message = cli("evaluate", "nameless.safetensors", "digits").failed_with(2)
-    assert "takes text, digits is none" in message
-    longer = cli("evaluate", "run", text, "--context", 32).failed_with(2)
-    assert "at most 16 positions" in longer
-    short = tmp_path / "short.txt"
-    short.write_text("abc" * 9)
-    message = cli("train", short, "--out", "other").failed_with(2)
-    assert "too few for a window of 128" in message
+    assert "has the character '.', which is not one of the 13" in message
+
+
+def test_fine_tuning_remembers_context_and_name(text: str, cli: Callable) -> None:
+    words = ("--arch", "gpt:1x16", "--density", 0.5, "--epochs", 2)
+    cli("train", text, *words, *OPTIONS, "--out", "run")
+    tuned = ("--density", 0.4, "--finetune-epochs", 1, "--context", 8, "--quiet")
+    for given in (("run",), ("run/model.safetensors", text)):
+        found = cli("prune", *given, *tuned, "--out", "thin", "--json").json
+        config = Path("thin/config.toml").read_text()
+        assert 'arch = "gpt:1x16"' in config and "context = 8" in config
+        again = cli("evaluate", "thin", "--json").json
+        assert again["accuracy"] == found["accuracy"]
+        for path in Path("thin").iterdir():
+            path.unlink()

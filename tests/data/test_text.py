@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 
 import numpy as np
@@ -73,3 +74,53 @@ def test_bad_input_is_explained(tmp_path: Path) -> None:
         patch.setenv("SPARSENN_DATA", str(tmp_path))
         with pytest.raises(data.DataError, match="DATA"):
             data.load_text("tinyshakespeare")
+
+
+def test_a_dataset_of_windows(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text("hello world " * 20)
+    found = data.load(path, context=7)
+    assert found.is_text and found.kind == "text" and found.image is None
+    assert found.x_train.shape == found.y_train.shape == (27, 7)
+    assert found.x_test.shape == (6, 7)  # of the last 48 characters
+    assert np.array_equal(found.x_train.values[:, 1:], found.y_train[:, :-1])
+    assert found.classes == tuple(" dehlorw") and "27 training" in found.describe()
+    with gzip.open(tmp_path / "b.txt.gz", "wt") as file:
+        file.write("hello world " * 20)
+    packed = data.load(tmp_path / "b.txt.gz", context=7)
+    assert np.array_equal(packed.y_train, found.y_train)
+    # In the order of a model's vocabulary.
+    other = data.load(path, context=7, classes=list("wrolhed xyz"))
+    assert other.n_classes == 11
+    known = np.array([*"wrolhed xyz"])
+    assert "".join(known[other.x_train.values[0]]) == "hello w"
+    with pytest.raises(data.DataError, match="has the character 'd'"):
+        data.load(path, context=7, classes=list("wrolhe "))
+    with pytest.raises(data.DataError, match=r"1\.\.47: the test part has 48"):
+        data.load(path, context=100)
+
+
+def test_only_tokens_are_a_text() -> None:
+    numbers = np.arange(12).reshape(3, 4)
+    made = data.Dataset(
+        "made", data.Tokens(numbers), numbers, data.Tokens(numbers), numbers, 12
+    )
+    assert made.validate().is_text
+    with pytest.raises(data.DataError, match="one label for each sample"):
+        data.Dataset("made", numbers, numbers, numbers, numbers, 12).validate()
+    with pytest.raises(data.DataError, match="one label for each token"):
+        labels = numbers[:, 0]
+        data.Dataset(
+            "made", data.Tokens(numbers), labels, data.Tokens(numbers), labels, 12
+        ).validate()
+    with pytest.raises(
+        data.DataError, match="tokens from 0 to 12; allowed are 0 to 11"
+    ):
+        wrong = data.Tokens(np.where(numbers == 11, 12, numbers))
+        data.Dataset("made", wrong, numbers, wrong, numbers, 12).validate()
+    for values in (np.ones((2, 3)), np.arange(3)):
+        with pytest.raises(ValueError, match="tokens are integers"):
+            data.Tokens(values)
+    with pytest.raises(ValueError, match="are not scaled"):
+        scaling = data.Scaling.fit(np.ones((2, 4)), "none")
+        data.batches(data.Tokens(numbers), numbers, 2, shuffle=False, scaling=scaling)

@@ -163,7 +163,7 @@ def test_a_text_is_fitted_and_resumed(tmp_path: Path) -> None:
     text = data.load_text(tmp_path / "a.txt", val_fraction=0.1, test_fraction=0.1)
     found = text.dataset(CONTEXT)
     assert found.x_train.shape == found.y_train.shape
-    assert np.array_equal(found.x_train[0, 1:], found.y_train[0, :-1])
+    assert np.array_equal(found.x_train.values[0, 1:], found.y_train[0, :-1])
 
     class Interrupt(train.Callback):
         def on_batch_end(self, state: train.State) -> None:

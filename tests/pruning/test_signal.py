@@ -245,3 +245,11 @@ def test_a_state_that_nothing_enters_is_no_path() -> None:
     model = nn.Sequential(layers, nn.FinalState(), linear(4, 2, 2))
     assert pruning.collapsed(model)
     assert pruning.effective(model).effective == 0
+
+
+@pytest.mark.parametrize("first", [nn.LayerNorm(6), nn.Dropout(0.1), nn.Linear(6, 6)])
+def test_a_recurrent_layer_need_not_come_first(first: nn.Module) -> None:
+    following = nn.GRU(6, 4, density=0.5, seed=0)
+    model = nn.Sequential(first, following, nn.FinalState(), nn.Linear(4, 2, 0.5))
+    pruning.synflow(model, 0.4, rounds=5)
+    assert not pruning.collapsed(model)
