@@ -1,7 +1,8 @@
 """Why some methods exchange connections without gaining much: one thing changed a time.
 
-784-1000-1000-1000-10 at 1 % on Fashion-MNIST for 10 epochs, as in fashion.md, whose
-settings are the first line of each group here. Writes exchange.md and .json.
+784-1000-1000-1000-10 at 1 % on Fashion-MNIST for 10 epochs, updates every 100 steps;
+the first line of a method is what the sweep of fashion.md has. Writes exchange.md and
+exchange.json.
 """
 
 from __future__ import annotations
@@ -156,11 +157,11 @@ def main() -> None:
 
     python -m benchmarks.experiments exchange
 
-{" ".join((__doc__ or "").split()).replace(" Writes exchange.md and .json.", "")}
+{(__doc__ or "").split(" Writes")[0]}
 
 Means of {seeds} seeds with 95 % intervals by Student's t. Connections moved, over those
-there are: in all, and in the last {epochs // 4 + 1} of {epochs} epochs. Gone at once:
-the share of those that grew which the very next update dropped again.
+there are: in all, and in the last {epochs // 4 + 1} of {epochs} epochs. Gone at once: of
+those that grew, the share that the very next update dropped again.
 
 {study.table(header, [line(variant) for variant in variants])}
 """
