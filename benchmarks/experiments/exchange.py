@@ -160,8 +160,8 @@ def main() -> None:
 {(__doc__ or "").split(" Writes")[0]}
 
 Means of {seeds} seeds with 95 % intervals by Student's t. Connections moved, over those
-there are: in all, and in the last {epochs // 4 + 1} of {epochs} epochs. Gone at once: of
-those that grew, the share that the very next update dropped again.
+there are: in all, and in the last {epochs // 4 + 1} of {epochs} epochs. Gone at once:
+of those that grew, the share that the very next update dropped again.
 
 {study.table(header, [line(variant) for variant in variants])}
 """
