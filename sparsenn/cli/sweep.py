@@ -137,8 +137,9 @@ def _end(
     files: list[str] = []
     found = report.groups(runs)
     if runs:
-        about = "Made by `sparsenn sweep --config sweep.toml`."
-        files = write_report(runs, directory.path, title(runs), about)
+        about = ["Made by `sparsenn sweep --config sweep.toml`."]
+        about += [f"Failed: {name}: {message}" for name, message in failed.items()]
+        files = write_report(runs, directory.path, title(runs), "\n\n".join(about))
     for name, message in failed.items():
         print(f"sparsenn sweep: {name}: {message}", file=sys.stderr)
     if args.json:

@@ -156,6 +156,7 @@ def test_a_run_that_fails_leaves_the_others(
     assert "lr1e+30" in failed[0] and "the loss became" in failed[1]
     assert len(outcome.json["groups"]) == 1
     assert "the loss became" in outcome.err
+    assert f"Failed: {failed[0]}: {failed[1]}" in Path("s/README.md").read_text()
 
 
 def test_pictures_of_a_sweep(
