@@ -12,9 +12,10 @@ from sparsenn import nn
 from sparsenn.cli.config import Config
 from sparsenn.cli.errors import UsageError
 from sparsenn.cli.options import BY_NAME, converter
+from sparsenn.cli.output import one_line
 from sparsenn.cli.prepare import load_data
 from sparsenn.cli.rundir import RunDirectory, model_path
-from sparsenn.data import is_text
+from sparsenn.data import DataError, is_text
 from sparsenn.sparse import SparseParameter
 from sparsenn.train.cost import weights
 
@@ -84,19 +85,20 @@ def data_of(saved: Saved, args: argparse.Namespace) -> tuple[str, Any]:
         name = saved.config.data
         theirs = saved.config.settings
         settings = {key: settings[key] or theirs[key] for key in settings}
-    settings["context"] = _context(saved, args.context)
-    if (wants_text := _takes_tokens(saved.model)) != is_text(name):
+    wants_text = any(
+        isinstance(m, nn.Embedding) for _, m in saved.model.named_modules()
+    )
+    try:
+        found_text = is_text(name)
+    except DataError as error:
+        raise UsageError(one_line(error)) from error
+    if wants_text != found_text:
         kinds = ("text", "no text") if wants_text else ("no text", "one")
         raise UsageError(f"{saved.path} takes {kinds[0]}, {name} is {kinds[1]}")
-    if not wants_text:
-        settings["context"] = args.context
+    settings["context"] = _context(saved, args.context) if wants_text else args.context
     data = load_data(name, settings, _classes(saved.file))
     _check_fits(saved.model, data, str(saved.path))
     return name, data
-
-
-def _takes_tokens(model: Any) -> bool:
-    return any(isinstance(m, nn.Embedding) for _, m in model.named_modules())
 
 
 def _context(saved: Saved, given: int | None) -> int | None:

@@ -87,6 +87,9 @@ def test_other_data(text: str, cli: Callable) -> None:
     save(models.mlp([64, 10], seed=0), "rows.safetensors")
     message = cli("evaluate", "text.safetensors", "digits").failed_with(2)
     assert "text.safetensors takes text, digits is no text" in message
+    for missing in ("nowhere.csv", "nowhere.txt", "nowhere"):
+        found = cli("evaluate", "rows.safetensors", missing).failed_with(2)
+        assert f"{missing}: no " in found
     message = cli("evaluate", "rows.safetensors", text).failed_with(2)
     assert f"takes no text, {text} is one" in message
 

@@ -247,9 +247,12 @@ def test_a_state_that_nothing_enters_is_no_path() -> None:
     assert pruning.effective(model).effective == 0
 
 
-@pytest.mark.parametrize("first", [nn.LayerNorm(6), nn.Dropout(0.1), nn.Linear(6, 6)])
+@pytest.mark.parametrize(
+    "first", [nn.LayerNorm(6), nn.Dropout(0.1), nn.Linear(6, 6, seed=0)]
+)
 def test_a_recurrent_layer_need_not_come_first(first: nn.Module) -> None:
-    following = nn.GRU(6, 4, density=0.5, seed=0)
-    model = nn.Sequential(first, following, nn.FinalState(), nn.Linear(4, 2, 0.5))
+    following = nn.GRU(6, 4, density=0.5, seed=0, number=1)
+    last = nn.Linear(4, 2, 0.5, seed=0, number=3)
+    model = nn.Sequential(first, following, nn.FinalState(), last)
     pruning.synflow(model, 0.4, rounds=5)
     assert not pruning.collapsed(model)
