@@ -113,5 +113,6 @@ def _generate(
             batch = changed(batch, samples)
         if isinstance(batch, Tokens):
             yield batch.values, y[where]
-        elif scaling is not None:
+        else:
+            assert scaling is not None  # only tokens have none
             yield scaling.apply(batch, dtype), y[where]
