@@ -11,6 +11,7 @@ import numpy as np
 
 from sparsenn.cli.config import Config, setting_of
 from sparsenn.cli.errors import UsageError
+from sparsenn.cli.options import BY_NAME
 from sparsenn.cli.output import one_line
 from sparsenn.cli.starts import STARTS, choose, settle
 
@@ -31,6 +32,8 @@ class Prepared:
         Of the training images.
     began : dict or None
         What `starts.choose` told, if connections were chosen just now.
+    warning : str
+        What was asked for and does nothing on these data in so many steps, or "".
     """
 
     arch: str
@@ -42,6 +45,7 @@ class Prepared:
     scaling: Any = None
     augment: Any = None
     began: dict[str, Any] | None = None
+    warning: str = ""
 
 
 def load_data(
@@ -211,7 +215,22 @@ def _build(config: Config, data: Any, resuming: bool, quiet: bool) -> Prepared:
         updater,
         augment=make_augmentation(settings["augment"]),
         began=began,
+        warning="; ".join(_idle(settings, data, updater, total_steps)),
     )
+
+
+def _idle(settings: dict[str, Any], data: Any, updater: Any, steps: int) -> list[str]:
+    """Settings without effect, a text each."""
+    told = []
+    if data.is_text and settings["scale"] != BY_NAME["scale"].default:
+        scale = settings["scale"]
+        told.append(f"text has nothing to scale; --scale {scale} is ignored")
+    if updater is not None and all(updater.schedule(n) is None for n in range(steps)):
+        told.append(
+            f"no update of the topology falls into these {steps} steps, so that the "
+            "connections stay as they are; make --update-every shorter"
+        )
+    return told
 
 
 def _input_rms(data: Any, scale: Any) -> float:

@@ -89,7 +89,8 @@ def run(args: argparse.Namespace) -> int:
     prepared = prepare(config, resuming=start is not None, quiet=args.quiet)
     config.settings["arch"] = prepared.arch
     if not args.quiet:
-        told = (config.warning, _cut_off(prepared.model) if start is None else "")
+        cut_off = _cut_off(prepared.model) if start is None else ""
+        told = (config.warning, prepared.warning, cut_off)
         for warning in filter(None, told):
             print(f"sparsenn train: warning: {warning}", file=sys.stderr)
     if resuming and directory.path.is_dir():

@@ -129,3 +129,12 @@ def test_fine_tuning_remembers_context_and_name(text: str, cli: Callable) -> Non
         assert again["accuracy"] == found["accuracy"]
         for path in Path("thin").iterdir():
             path.unlink()
+
+
+def test_what_does_nothing_is_told(text: str, cli: Callable) -> None:
+    words = ("--arch", "gru:8", "--epochs", 1, "--method", "set", *OPTIONS[:-2])
+    told = cli("train", text, *words, "--scale", "none", "--out", "a").err
+    assert "warning: text has nothing to scale; --scale none is ignored; " in told
+    assert "no update of the topology falls into these " in told
+    words += ("--update-every", 2)
+    assert "warning" not in cli("train", text, *words, "--out", "b").err
