@@ -107,32 +107,48 @@ def conv(Layout layout not None, shape, values, x, bias=None, int activation=0):
     return y
 
 
+cdef object _conv_backward(
+        Layout layout, object shape, object values, object dy, object x, object dtype):
+    """(dx, dvalues); None for dx without values, and for dvalues without x."""
+    cdef const snn_layout *w = &layout.c
+    cdef snn_conv_shape c = _conv_shape(shape, w)
+    cdef int64_t features = <int64_t> c.channels * c.in_[0] * c.in_[1]
+    dy = _image(dy, "dy", c.batch, <int64_t> w.n_rows * c.out[0] * c.out[1], dtype)
+    cdef const void *dyp = cnp.PyArray_DATA(dy)
+    cdef const void *v = NULL
+    cdef const void *xp = NULL
+    cdef void *dxp = NULL
+    cdef void *dvp = NULL
+    dx = dvalues = None
+    if values is not None:
+        dx = _empty(c.batch, features, dtype)
+        v, dxp = cnp.PyArray_DATA(values), cnp.PyArray_DATA(dx)
+    if x is not None:
+        x = _image(x, "x", c.batch, features, dtype)
+        dvalues = _empty_1d(w.nnz, dtype)
+        xp, dvp = cnp.PyArray_DATA(x), cnp.PyArray_DATA(dvalues)
+    cdef bint single = dtype == np.float32
+    cdef int status
+    with nogil:
+        if single:
+            status = snn_conv_backward_f32(
+                &c, w, <const float *>v, <const float *>dyp, <const float *>xp,
+                <float *>dxp, <float *>dvp)
+        else:
+            status = snn_conv_backward_f64(
+                &c, w, <const double *>v, <const double *>dyp, <const double *>xp,
+                <double *>dxp, <double *>dvp)
+    _check_status(status)
+    return dx, dvalues
+
+
 def conv_t(Layout layout not None, shape, values, dy):
     """The gradient of conv for x, shape (batch, channels * height * width).
 
     Parameters as of conv; dy is (batch, n_out * out_height * out_width).
     """
     values = _vector(values, "values", layout.c.nnz, None, "the pattern has nnz")
-    dtype = values.dtype
-    cdef snn_conv_shape c = _conv_shape(shape, &layout.c)
-    cdef int64_t features = <int64_t> layout.c.n_rows * c.out[0] * c.out[1]
-    dy = _image(dy, "dy", c.batch, features, dtype)
-    dx = _empty(c.batch, <int64_t> c.channels * c.in_[0] * c.in_[1], dtype)
-    cdef const void *v = cnp.PyArray_DATA(values)
-    cdef const void *dyp = cnp.PyArray_DATA(dy)
-    cdef void *dxp = cnp.PyArray_DATA(dx)
-    cdef const snn_layout *w = &layout.c
-    cdef bint single = dtype == np.float32
-    cdef int status
-    with nogil:
-        if single:
-            status = snn_conv_t_f32(
-                &c, w, <const float *>v, <const float *>dyp, <float *>dxp)
-        else:
-            status = snn_conv_t_f64(
-                &c, w, <const double *>v, <const double *>dyp, <double *>dxp)
-    _check_status(status)
-    return dx
+    return _conv_backward(layout, shape, values, dy, None, values.dtype)[0]
 
 
 def conv_w(Layout layout not None, shape, dy, x):
@@ -141,25 +157,13 @@ def conv_w(Layout layout not None, shape, dy, x):
     Parameters as of conv and conv_t.
     """
     dy = _real_array(dy, "dy")
-    dtype = dy.dtype
-    cdef snn_conv_shape c = _conv_shape(shape, &layout.c)
-    cdef int64_t features = <int64_t> layout.c.n_rows * c.out[0] * c.out[1]
-    dy = _image(dy, "dy", c.batch, features, dtype)
-    features = <int64_t> c.channels * c.in_[0] * c.in_[1]
-    x = _image(x, "x", c.batch, features, dtype)
-    out = _empty_1d(layout.c.nnz, dtype)
-    cdef const void *dyp = cnp.PyArray_DATA(dy)
-    cdef const void *xp = cnp.PyArray_DATA(x)
-    cdef void *op = cnp.PyArray_DATA(out)
-    cdef const snn_layout *w = &layout.c
-    cdef bint single = dtype == np.float32
-    cdef int status
-    with nogil:
-        if single:
-            status = snn_conv_w_f32(
-                &c, w, <const float *>dyp, <const float *>xp, <float *>op)
-        else:
-            status = snn_conv_w_f64(
-                &c, w, <const double *>dyp, <const double *>xp, <double *>op)
-    _check_status(status)
-    return out
+    return _conv_backward(layout, shape, None, dy, x, dy.dtype)[1]
+
+
+def conv_backward(Layout layout not None, shape, values, dy, x not None):
+    """(conv_t, conv_w) in one pass; the bits are theirs.
+
+    Parameters as of conv and conv_t.
+    """
+    values = _vector(values, "values", layout.c.nnz, None, "the pattern has nnz")
+    return _conv_backward(layout, shape, values, dy, x, values.dtype)

@@ -389,15 +389,9 @@ cdef extern from "sparsenn.h" nogil:
     int snn_conv_f64(
         const snn_conv_shape *c, const snn_layout *w, const double *values,
         const double *bias, int activation, const double *x, double *y)
-    int snn_conv_t_f32(
+    int snn_conv_backward_f32(
         const snn_conv_shape *c, const snn_layout *w, const float *values,
-        const float *dy, float *dx)
-    int snn_conv_t_f64(
+        const float *dy, const float *x, float *dx, float *dvalues)
+    int snn_conv_backward_f64(
         const snn_conv_shape *c, const snn_layout *w, const double *values,
-        const double *dy, double *dx)
-    int snn_conv_w_f32(
-        const snn_conv_shape *c, const snn_layout *w, const float *dy, const float *x,
-        float *dvalues)
-    int snn_conv_w_f64(
-        const snn_conv_shape *c, const snn_layout *w, const double *dy,
-        const double *x, double *dvalues)
+        const double *dy, const double *x, double *dx, double *dvalues)

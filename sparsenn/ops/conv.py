@@ -6,8 +6,9 @@ With S the pattern of W, whose columns are (channel of the group, tap row, tap c
     conv_t(v, y)  = its gradient for x, given y for the result
     conv_w(a, b)  = its gradient for the values, given a for the result and b for x
 
-As with `spmm`, `spmm_t` and `sddmm`, each one's derivatives are the other two. There is
-no im2col: every connection has an offset into a copy of x with margins
+As with `spmm`, `spmm_t` and `sddmm`, each one's derivatives are the other two, and
+where nothing records one kernel gives both at once, in the same bits. There is no
+im2col: every connection has an offset into a copy of x with margins
 (``src/products/conv.h``). A full pattern that is not narrow goes to BLAS, tap by tap.
 """
 
@@ -20,7 +21,7 @@ from typing import Any, Literal
 import numpy as np
 
 from sparsenn import _core
-from sparsenn.autograd import Tensor
+from sparsenn.autograd import Tensor, is_recording
 from sparsenn.autograd.array import as_order
 from sparsenn.autograd.registry import Primitive, Sample, apply, primitive
 from sparsenn.autograd.tensor import as_tensor, wrap
@@ -97,9 +98,16 @@ def _backward(
 ) -> tuple[Tensor | None, Tensor | None]:
     """Gradients of ``conv(values, x)`` for the values and for x."""
     static = {name: static[name] for name in ("pattern", "shape", "factors")}
-    where = {"pattern": static["pattern"], "shape": static["shape"]}
+    pattern, shape = static["pattern"], static["shape"]
+    where = {"pattern": pattern, "shape": shape}
     if needs[0]:
-        _note(static["factors"], g, x, static["shape"])
+        _note(static["factors"], g, x, shape)
+    layout = pattern.kernel_layout
+    if layout is not None and all(needs) and not is_recording():
+        dx, dvalues = _core.conv_backward(
+            layout, shape, values.data, _features(g.data), _features(x.data)
+        )
+        return wrap(dvalues), wrap(dx.reshape(x.shape))
     return (
         apply(conv_w_, (g, x), where) if needs[0] else None,
         apply(conv_t_, (values, g), static) if needs[1] else None,

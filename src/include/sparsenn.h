@@ -473,12 +473,11 @@ typedef struct snn_conv {
     /* y = act(W * x + bias); bias may be NULL */                                          \
     int snn_conv_##suffix(const snn_conv *c, const snn_layout *w, const real *values,      \
                           const real *bias, int activation, const real *x, real *y);       \
-    /* dx: the gradient of that for x, without activation */                               \
-    int snn_conv_t_##suffix(const snn_conv *c, const snn_layout *w, const real *values,    \
-                            const real *dy, real *dx);                                     \
-    /* dvalues: the gradient of that for the values */                                     \
-    int snn_conv_w_##suffix(const snn_conv *c, const snn_layout *w, const real *dy,        \
-                            const real *x, real *dvalues);
+    /* dx: the gradient of that for x, without activation; dvalues: for the values. One    \
+     * of them may be NULL, and then so may values, or x. */                               \
+    int snn_conv_backward_##suffix(const snn_conv *c, const snn_layout *w,                 \
+                                   const real *values, const real *dy, const real *x,      \
+                                   real *dx, real *dvalues);
 
 SNN_DECLARE_CONV(float, f32)
 SNN_DECLARE_CONV(double, f64)

@@ -24,7 +24,8 @@ typedef struct SNN_REAL(snn_tile) {
 /* The same nonzeros by column: entries start[j] .. start[j + 1] belong to column j of the
  * block (the last column's end at `end`), in the order of their rows, which are counted
  * from the tile's first. slot[i] is the slot of the next entry of row i: it begins as the
- * row's first and a kernel moves it on. */
+ * row's first and a kernel moves it on. slot is NULL where entries are in the order of
+ * slots, of any rows in 4 bytes each. */
 typedef struct SNN_REAL(snn_columns) {
     int64_t n_cols;
     int row_bytes;

@@ -83,13 +83,15 @@ int SNN_REAL(snn_conv_copy)(int64_t channels, const sampling *down, const sampli
 int SNN_REAL(snn_conv_input)(const kernels *k, const snn_conv *c, const real *x,
                              int threads, image *out);
 
-/* Rows of (offset, value) in blocks, slots in order: what the kernels take for a matrix
- * whose columns are pixels. */
+/* Rows of (offset, value) in blocks: what the kernels take for a matrix whose columns are
+ * pixels. Slots are in order, or moved. */
 typedef struct taps {
     int64_t n_rows, n_blocks;
     const int32_t *indptr; /* n_blocks * n_rows + 1 */
     int32_t *offsets;
     const real *values;
+    int32_t *slots; /* of moved ones, or NULL */
+    real *moved;    /* their values, or NULL */
     void *scratch;
 } taps;
 
@@ -100,7 +102,7 @@ static inline tile taps_tile(const taps *t, int64_t block, int64_t row, int64_t 
                   .values = t->values};
 }
 
-/* Outputs: a row of each tap row; lines of a row; pieces of a line that lie apart. */
+/* Pixels of one phase: lines of a row, pieces of a line that lie apart. */
 typedef struct lines {
     int64_t n, length;      /* lines, and reals of each */
     int64_t row, line;      /* reals from a row, or a line, to the next */

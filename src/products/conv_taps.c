@@ -5,20 +5,23 @@
 
 #include "../structure/columns.h"
 
-/* Space for taps; where their values go, if they are moved; and a word per column. */
-static int make_room(taps *t, int64_t segments, int64_t nnz, int64_t n_cols, int moved,
-                     real **values, int32_t **indptr, int32_t **columns)
+/* Space for taps; where their values and slots go, if they are moved; and two words per
+ * column. */
+static int make_room(taps *t, int64_t segments, int64_t nnz, int64_t n_cols, int values,
+                     int slots, int32_t **indptr, int32_t **columns)
 {
-    const size_t words = (size_t)(nnz + segments + 1 + 2 * n_cols) * sizeof(int32_t);
-    const size_t reals = moved ? aligned_bytes(nnz) : 0;
+    const size_t words =
+        (size_t)((slots ? 2 : 1) * nnz + segments + 1 + 2 * n_cols) * sizeof(int32_t);
+    const size_t reals = values ? aligned_bytes(nnz) : 0;
     char *room = snn_malloc(reals + words + 1);
     if (!room)
         return SNN_NO_MEMORY;
     t->scratch = room;
-    *values = (real *)(void *)room;
+    t->moved = values ? (real *)(void *)room : NULL;
     t->offsets = (int32_t *)(void *)(room + reals);
     *indptr = t->offsets + nnz;
     *columns = *indptr + segments + 1;
+    t->slots = slots ? *columns + 2 * n_cols : NULL;
     return SNN_OK;
 }
 
@@ -28,11 +31,10 @@ int SNN_REAL(snn_forward_taps)(const snn_conv *c, const snn_layout *w, const rea
     const axis down = axis_of(c, 0), along = axis_of(c, 1);
     const int64_t each = c->channels / c->groups, rows = w->n_rows / c->groups;
     const int64_t phases = down.phases * along.phases;
-    real *unused;
     int32_t *indptr, *table;
     *t = (taps){.n_rows = w->n_rows, .n_blocks = w->n_blocks, .indptr = w->indptr,
                 .values = values};
-    if (make_room(t, 0, w->nnz, w->n_cols, 0, &unused, &indptr, &table) != SNN_OK)
+    if (make_room(t, 0, w->nnz, w->n_cols, 0, 0, &indptr, &table) != SNN_OK)
         return SNN_NO_MEMORY;
     int64_t column = 0;
     for (int64_t channel = 0; channel < each; channel++)
@@ -66,21 +68,21 @@ static int64_t channels_together(const snn_conv *c, const snn_layout *w, int64_t
 }
 
 int SNN_REAL(snn_backward_taps)(const snn_conv *c, const snn_layout *w, const real *values,
-                                const image *dy, const int64_t *before, taps *t)
+                                const image *dy, const int64_t *before, int want_slots,
+                                taps *t)
 {
     const axis down = axis_of(c, 0), along = axis_of(c, 1);
     const int64_t each = c->channels / c->groups, rows = w->n_rows / c->groups;
     const int64_t phases = down.phases * along.phases;
     const int64_t together = channels_together(c, w, phases);
     const int64_t n_rows = phases * c->channels, n_blocks = (rows - 1) / together + 1;
-    real *moved;
     int32_t *indptr, *to_row;
     *t = (taps){.n_rows = n_rows, .n_blocks = n_blocks};
-    if (make_room(t, n_blocks * n_rows, w->nnz, w->n_cols, 1, &moved, &indptr, &to_row) !=
-        SNN_OK)
+    if (make_room(t, n_blocks * n_rows, w->nnz, w->n_cols, values != NULL, want_slots,
+                  &indptr, &to_row) != SNN_OK)
         return SNN_NO_MEMORY;
     t->indptr = indptr;
-    t->values = moved;
+    t->values = t->moved;
     int32_t *table = to_row + w->n_cols;
     int64_t column = 0;
     for (int64_t channel = 0; channel < each; channel++)
@@ -113,7 +115,10 @@ int SNN_REAL(snn_backward_taps)(const snn_conv *c, const snn_layout *w, const re
                     }
                     const int32_t at = segment[to_row[j]]++;
                     t->offsets[at] = (int32_t)(i * dy->plane) + table[j];
-                    moved[at] = values[k];
+                    if (values)
+                        t->moved[at] = values[k];
+                    if (want_slots)
+                        t->slots[at] = (int32_t)k;
                 }
             }
         }

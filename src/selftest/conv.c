@@ -144,16 +144,20 @@ static int trial(const char *isa)
     const snn_layout w = {.n_rows = n_out, .n_cols = n_cols, .block_width = width,
                           .n_blocks = n_blocks, .index_bytes = 1, .nnz = k,
                           .indptr = indptr, .columns = columns};
-    real *dw = reals(k, 0);
+    real *dw = reals(k, 0), *dx2 = reals(n_x, 0), *dw2 = reals(k, 0);
     const double places = (double)c.out[0] * c.out[1] * (double)c.batch;
     int bad =
         SNN_REAL(snn_conv)(&c, &w, values, bias, SNN_IDENTITY, x, y) != SNN_OK ||
-        SNN_REAL(snn_conv_t)(&c, &w, values, dy, dx) != SNN_OK ||
-        SNN_REAL(snn_conv_w)(&c, &w, dy, x, dw) != SNN_OK;
+        SNN_REAL(snn_conv_backward)(&c, &w, values, dy, NULL, dx, NULL) != SNN_OK ||
+        SNN_REAL(snn_conv_backward)(&c, &w, NULL, dy, x, NULL, dw) != SNN_OK ||
+        SNN_REAL(snn_conv_backward)(&c, &w, values, dy, x, dx2, dw2) != SNN_OK;
     bad |= wrong(isa, "conv", &c, n_y, y, s.y, s.y_size, n_cols + 1);
     bad |= wrong(isa, "conv_t", &c, n_x, dx, s.dx, s.dx_size, (double)most);
     bad |= wrong(isa, "conv_w", &c, k, dw, s.dw, s.dw_size, places);
-    void *all[] = {indptr, columns, values, bias, x, dy, y, dx, dw, s.y, s.y_size, s.dx,
+    /* Together or apart: the same bits. */
+    bad |= memcmp(dx, dx2, (size_t)(n_x + GUARD) * sizeof(real)) != 0;
+    bad |= memcmp(dw, dw2, (size_t)(k + GUARD) * sizeof(real)) != 0;
+    void *all[] = {indptr, columns, values, bias, x, dy, y, dx, dw, dx2, dw2, s.y, s.y_size, s.dx,
                    s.dx_size, s.dw, s.dw_size};
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
         free(all[i]);

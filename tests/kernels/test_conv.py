@@ -99,6 +99,22 @@ def check(
         images = [flat(a) if a.ndim == 4 else a for a in operands]
         found = getattr(_core, kind)(c.layout, shape, *images)
         assert_near(found.reshape(exact.shape), exact, magnitude, terms)
+    products(c, shape, values, x, dy, bias)
+
+
+def products(
+    c: Case,
+    shape: ConvShape,
+    values: np.ndarray,
+    x: np.ndarray,
+    dy: np.ndarray,
+    bias: np.ndarray,
+) -> list[np.ndarray]:
+    """All of them; the gradients together, which must be those apart."""
+    dx, dvalues = _core.conv_backward(c.layout, shape, values, flat(dy), flat(x))
+    same_bits(dx, _core.conv_t(c.layout, shape, values, flat(dy)))
+    same_bits(dvalues, _core.conv_w(c.layout, shape, flat(dy), flat(x)))
+    return [_core.conv(c.layout, shape, values, flat(x), bias, 1), dx, dvalues]
 
 
 @pytest.mark.parametrize("isa", ISAS)
@@ -140,33 +156,23 @@ def test_bits_do_not_depend_on_threads(
     found = []
     for n in (1, threads):
         with running(threads=n):
-            found.append(
-                [
-                    _core.conv(c.layout, shape, values, flat(x), bias, 1),
-                    _core.conv_t(c.layout, shape, values, flat(dy)),
-                    _core.conv_w(c.layout, shape, flat(dy), flat(x)),
-                ]
-            )
+            found.append(products(c, shape, values, x, dy, bias))
     for one, other in zip(*found, strict=True):
         same_bits(one, other)
 
 
-def test_large_enough_for_several_threads() -> None:
-    shape = ConvShape.of((32, 16, 12, 12), (3, 3), (1, 1), (1, 1), (1, 1), 1)
+@pytest.mark.parametrize("channels", [16, 2])  # and fewer than threads
+def test_large_enough_for_several_threads(channels: int) -> None:
+    size = (32, channels, 12, 12)
+    shape = ConvShape.of(size, (3, 3), (1, 1), (1, 1), (1, 1), 1)
     check(shape, 24, 0.3, 0, 32, np.float32)
     c = weight(shape, 24, 0.3, 0, 32)
-    x, dy, _ = arrays(shape, 24, 0, np.float32)
+    x, dy, bias = arrays(shape, 24, 0, np.float32)
     values = np.random.default_rng(0).standard_normal(c.nnz).astype(np.float32)
     found = []
     for n in (1, 2, 3):
         with running(threads=n):
-            found.append(
-                [
-                    _core.conv(c.layout, shape, values, flat(x)),
-                    _core.conv_t(c.layout, shape, values, flat(dy)),
-                    _core.conv_w(c.layout, shape, flat(dy), flat(x)),
-                ]
-            )
+            found.append(products(c, shape, values, x, dy, bias))
     for others in found[1:]:
         for one, other in zip(found[0], others, strict=True):
             same_bits(one, other)
@@ -215,5 +221,17 @@ def test_bad_arguments() -> None:
         _core.conv(layout, shape, values, x.astype(np.float64))
     with pytest.raises(ValueError, match="activation"):
         _core.conv(layout, shape, values, x, None, 2)
+    dy = np.ones((2, 150), np.float32, "F")
+    _core.conv_backward(layout, shape, values, dy, x)
+    for operands, words in (
+        ((values[:5], dy, x), "nnz"),
+        ((values, x, x), r"expected \(batch, 150\)"),
+        ((values, dy, dy), r"expected \(batch, 100\)"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            _core.conv_backward(layout, shape, *operands)
+    for x64 in (x.astype(np.float64), None):
+        with pytest.raises(TypeError):
+            _core.conv_backward(layout, shape, values, dy, x64)
     with pytest.raises(ValueError, match="does not fit"):
         ConvShape.of((1, 1, 2, 2), (3, 3), (1, 1), (0, 0), (1, 1), 1)
