@@ -61,21 +61,21 @@ static void visit(const job *j, int64_t row, int64_t n, int64_t block, int64_t l
     const kernels *k = j->k;
     const taps *t = j->t;
     const int64_t ld = (int64_t)p.nv * k->lanes, place = row * j->at.row + line * j->at.line;
-    const real *image = j->image + line * j->image_line + p.start;
+    const real *dy = j->image + line * j->image_line + p.start;
     real *x = own, *dx = own + n * ld;
     for (int64_t i = 0; j->dots && i < n; i++)
         take(&j->at, j->x + place + i * j->at.row, p.start, p.width, ld, x + i * ld);
     for (; block < last_block; block++) {
         if (!j->dx) {
             const tile rows = taps_tile(t, block, j->first_row + row, n);
-            k->sddmm(&rows, p.nv, k->lanes, 0, x, ld, image, j->pixel, j->dots);
+            k->sddmm(&rows, p.nv, k->lanes, 0, x, ld, dy, j->pixel, j->dots);
             continue;
         }
         const int32_t *start = t->indptr + block * t->n_rows + j->first_row + row;
         const SNN_REAL(snn_columns) rows = {.n_cols = n, .row_bytes = 4, .start = start,
                                             .end = start[n], .rows = t->offsets,
                                             .values = t->values};
-        k->backward(&rows, p.nv, k->lanes, block == 0, 0, image, j->pixel, x, ld, dx, ld,
+        k->backward(&rows, p.nv, k->lanes, block == 0, 0, dy, j->pixel, x, ld, dx, ld,
                     j->dots);
     }
     for (int64_t i = 0; j->dx && i < n; i++)
