@@ -86,6 +86,20 @@ cdef extern from "sparsenn.h" nogil:
         int64_t n, int64_t batch, int centre, double eps, const double *x, int64_t ldx,
         const double *weight, const double *dy, int64_t lddy, double *moments,
         double *dx, int64_t lddx, double *dweight, double *dbias)
+    int snn_batch_norm_f32(
+        int64_t channels, int64_t n, float eps, const float *x, const float *weight,
+        const float *bias, float *mean, float *var, float *y)
+    int snn_batch_norm_backward_f32(
+        int64_t channels, int64_t n, float eps, const float *x, const float *weight,
+        const float *mean, const float *var, const float *dy, float *dx, float *dweight,
+        float *dbias)
+    int snn_batch_norm_f64(
+        int64_t channels, int64_t n, double eps, const double *x, const double *weight,
+        const double *bias, double *mean, double *var, double *y)
+    int snn_batch_norm_backward_f64(
+        int64_t channels, int64_t n, double eps, const double *x, const double *weight,
+        const double *mean, const double *var, const double *dy, double *dx,
+        double *dweight, double *dbias)
     void snn_sgd_f32(
         int64_t n, float lr, float mu, float weight_decay, int nesterov,
         const float *grad, float *momentum, float *values)

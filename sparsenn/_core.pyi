@@ -66,6 +66,18 @@ def layer_norm(
 def layer_norm_backward(
     x: Real, weight: Real, dy: Real, eps: float, centre: bool
 ) -> tuple[Real, Real, Real]: ...
+def batch_norm(
+    x: Real, weight: Real, bias: Real, eps: float
+) -> tuple[Real, Real, Real]: ...
+def batch_norm_backward(
+    x: Real,
+    weight: Real,
+    mean: Real,
+    var: Real,
+    dy: Real,
+    eps: float,
+    want_dx: bool,
+) -> tuple[Real | None, Real, Real]: ...
 def sgd(
     values: Real,
     grad: Real,

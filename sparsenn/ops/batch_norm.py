@@ -1,19 +1,19 @@
 """Batch normalisation as one primitive: it costs as much as a sparse convolution.
 
 An activation keeps everything of a channel, over samples and places, in one piece of
-memory. Channels are taken a few at a time, so that the passes over them stay in cache.
+memory.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
+from sparsenn import _core
 from sparsenn.autograd import is_recording
-from sparsenn.autograd.array import as_order, empty, is_activation, sample_last
+from sparsenn.autograd.array import as_order, is_activation, sample_last
 from sparsenn.autograd.registry import Sample, apply, primitive
 from sparsenn.autograd.samples import draw
 from sparsenn.autograd.tensor import Tensor, as_tensor, wrap
@@ -25,32 +25,18 @@ from sparsenn.ops.shape import reshape
 
 __all__ = ["batch_norm"]
 
-_BLOCK = 1 << 16  # numbers that are looked at together
-
 Moments = list[np.ndarray]
 
 
-def _rows(x: np.ndarray) -> np.ndarray:
-    """The numbers of each channel, shape (channels, samples * places); a view."""
+def _columns(x: np.ndarray) -> np.ndarray:
+    """The numbers of each channel, shape (samples * places, channels); a view."""
     n = math.prod(x.shape[2:]) * x.shape[0]
-    return sample_last(as_order(x, True)).reshape(x.shape[1], n)
+    return sample_last(as_order(x, True)).reshape(x.shape[1], n).T
 
 
-def _blocks(rows: np.ndarray) -> Iterator[slice]:
-    step = max(1, _BLOCK // max(rows.shape[1], 1))
-    for start in range(0, rows.shape[0], step):
-        yield slice(start, start + step)
-
-
-def _centre(rows: np.ndarray, out: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Writes deviations from the mean; returns mean and variance, shape (rows, 1)."""
-    n = rows.shape[1]
-    mean = np.add.reduce(rows, axis=1, keepdims=True)
-    mean /= n
-    np.subtract(rows, mean, out=out)
-    var = np.einsum("ij,ij->i", out, out)[:, None]
-    var /= n
-    return mean, var
+def _images(columns: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """The inverse of `_columns`."""
+    return np.moveaxis(columns.T.reshape(*shape[1:], shape[0]), -1, 0)
 
 
 def _forward(
@@ -61,17 +47,10 @@ def _forward(
     eps: float,
     moments: Moments | None,
 ) -> np.ndarray:
-    rows, out = _rows(x), empty(x.shape, x.dtype)
-    y = _rows(out)
-    means, variances = np.empty((2, x.shape[1], 1), x.dtype)
-    for at in _blocks(rows):
-        mean, var = _centre(rows[at], y[at])
-        y[at] *= weight[at, None] / np.sqrt(var + x.dtype.type(eps))
-        y[at] += bias[at, None]
-        means[at], variances[at] = mean, var
+    y, *found = _core.batch_norm(_columns(x), weight, bias, eps)
     if moments is not None:
-        moments[:] = means[:, 0], variances[:, 0]
-    return out
+        moments[:] = found
+    return _images(y, x.shape)
 
 
 def _vjp(
@@ -87,28 +66,19 @@ def _vjp(
         return _recorded(g, inputs, needs, eps)
     x, weight, _ = inputs
     if not (needs[0] or needs[1]):
-        return None, None, wrap(np.add.reduce(_rows(g._data), axis=1))
-    rows, gradient = _rows(x._data), _rows(g._data)
-    n, eps = rows.shape[1], rows.dtype.type(eps)
-    dx = empty(x.shape, x.dtype)
-    d = _rows(dx)
-    dweight, dbias = np.empty((2, rows.shape[0], 1), x.dtype)
-    for at in _blocks(rows):
-        _, var = _centre(rows[at], d[at])
-        scale = 1 / np.sqrt(var + eps)
-        dbias[at] = np.add.reduce(gradient[at], axis=1, keepdims=True)
-        along = np.einsum("ij,ij->i", gradient[at], d[at])[:, None]
-        dweight[at] = scale * along
-        if needs[0]:
-            d[at] *= -(scale * scale) * along / n
-            d[at] += gradient[at]
-            d[at] -= dbias[at] / n
-            d[at] *= weight._data[at, None] * scale
-    return (
-        wrap(as_order(dx, is_activation(x._data))) if needs[0] else None,
-        wrap(dweight[:, 0]) if needs[1] else None,
-        wrap(dbias[:, 0]) if needs[2] else None,
+        return None, None, wrap(np.add.reduce(_columns(g._data), axis=0))
+    columns = _columns(x._data)
+    if moments:
+        mean, var = moments
+    else:
+        _, mean, var = _core.batch_norm(columns, weight._data, weight._data, eps)
+    found, dweight, dbias = _core.batch_norm_backward(
+        columns, weight._data, mean, var, _columns(g._data), eps, needs[0]
     )
+    dx = None
+    if found is not None:
+        dx = wrap(as_order(_images(found, x.shape), is_activation(x._data)))
+    return dx, wrap(dweight) if needs[1] else None, wrap(dbias) if needs[2] else None
 
 
 def _recorded(g: Tensor, inputs: tuple, needs: tuple, eps: float) -> tuple:
@@ -196,7 +166,10 @@ def batch_norm(
             f"batch_norm takes (batch, channels, ...) with at least one number a "
             f"channel, got {x.shape}"
         )
-    parts = (x, as_tensor(weight, x), as_tensor(bias, x))
+    parts = [x, as_tensor(weight, x), as_tensor(bias, x)]
+    for i, part in enumerate(parts):
+        if part.dtype != x.dtype:
+            parts[i] = part.astype(x.dtype)
     for part in parts[1:]:
         if part.shape != (x.shape[1],):
             raise ValueError(
@@ -204,5 +177,5 @@ def batch_norm(
                 f"channel; got {part.shape}"
             )
     moments: Moments = []
-    y = apply(_BATCH_NORM, parts, {"eps": eps, "moments": moments})
-    return y, moments[0], moments[1]
+    y = apply(_BATCH_NORM, tuple(parts), {"eps": eps, "moments": moments})
+    return y, moments[0].copy(), moments[1].copy()

@@ -123,6 +123,15 @@ void snn_free(void *block);
                                          const real *dy, int64_t lddy, real *moments,       \
                                          real *dx, int64_t lddx, real *dweight,             \
                                          real *dbias);                                      \
+    /* y = (x - mean) / sqrt(var + eps) weight + bias for channels of n >= 1 reals in one   \
+     * piece, whose moments are written; and its derivatives, of which dx may be NULL */    \
+    int snn_batch_norm_##suffix(int64_t channels, int64_t n, real eps, const real *x,       \
+                                const real *weight, const real *bias, real *mean,           \
+                                real *var, real *y);                                        \
+    int snn_batch_norm_backward_##suffix(int64_t channels, int64_t n, real eps,             \
+                                         const real *x, const real *weight,                 \
+                                         const real *mean, const real *var, const real *dy, \
+                                         real *dx, real *dweight, real *dbias);             \
     /* Optimiser steps over n values, in place. momentum may be NULL when mu is 0. */      \
     void snn_sgd_##suffix(int64_t n, real lr, real mu, real weight_decay, int nesterov,    \
                           const real *grad, real *momentum, real *values);                 \

@@ -144,6 +144,17 @@ typedef struct SNN_REAL(snn_kernels) {
                           const real *hx_mean, real *dx, int64_t lddx, real *dweight,
                           real *dbias);
 
+    /* The parts of a batch norm, for one channel: sum = sum dy and product =
+     * sum dy (x - mean); y = (x - mean) scale + shift; dx = (dy - dy_mean - (x - mean)
+     * along) scale. */
+    void (*channel_moments)(int64_t n, const real *x, real *mean, real *var);
+    void (*channel_sums)(int64_t n, const real *x, real mean, const real *dy, double *sum,
+                         double *product);
+    void (*channel_apply)(int64_t n, real mean, real scale, real shift, const real *x,
+                          real *y);
+    void (*channel_backward)(int64_t n, real mean, real scale, real dy_mean, real along,
+                             const real *x, const real *dy, real *dx);
+
     void (*sgd)(int64_t n, real lr, real mu, real weight_decay, int nesterov,
                 const real *grad, real *momentum, real *values);
     void (*recur)(int64_t n, const real *power, real *momentum, real *values);

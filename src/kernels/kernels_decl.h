@@ -58,6 +58,14 @@ void KERNEL(norm_backward)(int64_t n_rows, int64_t batch, const real *x, int64_t
                            const real *mean, const real *inverse, const real *h_mean,
                            const real *hx_mean, real *dx, int64_t lddx, real *dweight,
                            real *dbias);
+void KERNEL(channel_moments)(int64_t n, const real *x, real *mean, real *var);
+void KERNEL(channel_sums)(int64_t n, const real *x, real mean, const real *dy, double *sum,
+                          double *product);
+void KERNEL(channel_apply)(int64_t n, real mean, real scale, real shift,
+                           const real *restrict x, real *restrict y);
+void KERNEL(channel_backward)(int64_t n, real mean, real scale, real dy_mean, real along,
+                              const real *restrict x, const real *restrict dy,
+                              real *restrict dx);
 void KERNEL(sgd)(int64_t n, real lr, real mu, real weight_decay, int nesterov,
                  const real *restrict grad, real *restrict momentum, real *restrict values);
 void KERNEL(recur)(int64_t n, const real *power, real *restrict momentum,

@@ -112,8 +112,8 @@ def products(
 ) -> list[np.ndarray]:
     """All of them; the gradients together, which must be those apart."""
     dx, dvalues = _core.conv_backward(c.layout, shape, values, flat(dy), flat(x))
-    same_bits(dx, _core.conv_t(c.layout, shape, values, flat(dy)))
-    same_bits(dvalues, _core.conv_w(c.layout, shape, flat(dy), flat(x)))
+    assert same_bits(dx, _core.conv_t(c.layout, shape, values, flat(dy)))
+    assert same_bits(dvalues, _core.conv_w(c.layout, shape, flat(dy), flat(x)))
     return [_core.conv(c.layout, shape, values, flat(x), bias, 1), dx, dvalues]
 
 
@@ -158,7 +158,7 @@ def test_bits_do_not_depend_on_threads(
         with running(threads=n):
             found.append(products(c, shape, values, x, dy, bias))
     for one, other in zip(*found, strict=True):
-        same_bits(one, other)
+        assert same_bits(one, other)
 
 
 @pytest.mark.parametrize("channels", [16, 2])  # and fewer than threads
@@ -175,7 +175,7 @@ def test_large_enough_for_several_threads(channels: int) -> None:
             found.append(products(c, shape, values, x, dy, bias))
     for others in found[1:]:
         for one, other in zip(found[0], others, strict=True):
-            same_bits(one, other)
+            assert same_bits(one, other)
 
 
 @given(sizes=shapes(), seed=st.integers(0, 99))
