@@ -48,6 +48,12 @@ def step(run: str, density: float, rival: str) -> Callable[[Documents], float]:
     return lambda d: find(d, run, "speedup", density=density, name=rival)
 
 
+def convolution(name: str, density: float, rival: str) -> Callable[[Documents], float]:
+    """Speed-up of a convolution's step over another engine's."""
+    where = {"layer": name, "density": density, "name": rival}
+    return lambda d: find(d, "convolution", "speedup", **where)
+
+
 def growth(density: float, part: str, column: str) -> Callable[[Documents], float]:
     """What a part of an update costs."""
     return lambda d: find(d, "growth", column, density=density, name=part)
@@ -180,5 +186,17 @@ TARGETS = (
         "first layer on sparse batches, times the same made dense",
         20,
         lambda d: find(d, "sparse_input", "times", name="sparse, by column"),
+    ),
+    *(
+        Target(
+            f"convolution of {name}, density {d}, times {rival}",
+            goal,
+            convolution(name, d, rival),
+        )
+        for name in ("64, 16 x 16", "128, 28 x 28")
+        for d, rival, goal in (
+            *((0.1, "PyTorch dense", 4), (0.05, "PyTorch dense", 7)),
+            *((0.1, "SparseProp", 2.5), (0.05, "SparseProp", 2.5)),
+        )
     ),
 )
