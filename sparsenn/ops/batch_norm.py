@@ -1,7 +1,7 @@
-"""Batch normalisation as one primitive: it costs as much as a sparse convolution.
+"""Batch normalisation as one primitive, with kernels of its own.
 
-An activation keeps everything of a channel, over samples and places, in one piece of
-memory.
+Array operations would take as long as a sparse convolution. An activation keeps all of
+a channel, over samples and places, in one piece of memory.
 """
 
 from __future__ import annotations
