@@ -9,7 +9,8 @@ With S the pattern of W, whose columns are (channel of the group, tap row, tap c
 As with `spmm`, `spmm_t` and `sddmm`, each one's derivatives are the other two, and
 where nothing records one kernel gives both at once, in the same bits. There is no
 im2col: every connection has an offset into a copy of x with margins
-(``src/products/conv.h``). A full pattern that is not narrow goes to BLAS, tap by tap.
+(``src/products/conv.h``). A full pattern with many channels a group goes to BLAS, tap
+by tap.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ def _conv(
     activation: int = IDENTITY,
     factors: Factors | None = None,
 ) -> np.ndarray:
-    layout = pattern.kernel_layout
+    layout = shape.layout(pattern)
     out = (len(x), pattern.shape[0], *shape.out)
     if layout is None:
         y = dense_conv(values, x, shape=shape)
@@ -70,7 +71,7 @@ def _conv_t(
     shape: ConvShape,
     factors: Factors | None = None,
 ) -> np.ndarray:
-    layout = pattern.kernel_layout
+    layout = shape.layout(pattern)
     if layout is None:
         return dense_conv_t(values, y, shape=shape)
     dx = _core.conv_t(layout, shape, values, _features(y))
@@ -80,7 +81,7 @@ def _conv_t(
 def _conv_w(
     a: np.ndarray, b: np.ndarray, *, pattern: SparsePattern, shape: ConvShape
 ) -> np.ndarray:
-    layout = pattern.kernel_layout
+    layout = shape.layout(pattern)
     if layout is None:
         return dense_conv_w(a, b, shape=shape)
     return _core.conv_w(layout, shape, _features(a), _features(b))
@@ -102,7 +103,7 @@ def _backward(
     where = {"pattern": pattern, "shape": shape}
     if needs[0]:
         _note(static["factors"], g, x, shape)
-    layout = pattern.kernel_layout
+    layout = shape.layout(pattern)
     if layout is not None and all(needs) and not is_recording():
         dx, dvalues = _core.conv_backward(
             layout, shape, values.data, _features(g.data), _features(x.data)
@@ -197,6 +198,7 @@ def _shapes() -> Iterator[tuple[SparsePattern, ConvShape]]:
         ((2, 17, 3, 3), 18, ((2, 1), (2, 1), (1, 0), (1, 1), 1), 1.0),  # BLAS
         ((3, 2, 1, 9), 5, ((1, 4), (1, 2), (0, 3), (1, 1), 1), 0.3),
         ((2, 2, 5, 5), 3, ((1, 1), (2, 2), (0, 0), (1, 1), 1), 0.6),
+        ((1, 34, 2, 2), 34, ((2, 1), (1, 1), (0, 0), (1, 1), 2), 1.0),  # BLAS
     ):
         shape = ConvShape.of(x, *rest)
         columns = shape.channels // shape.groups * shape.taps

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from sparsenn import _core
+    from sparsenn.sparse import SparsePattern
 
 Pair = tuple[int, int]
 
@@ -86,3 +90,8 @@ class ConvShape(NamedTuple):
     def taps(self) -> int:
         """Pixels of a kernel."""
         return self.kernel[0] * self.kernel[1]
+
+    def layout(self, pattern: SparsePattern) -> _core.Layout | None:
+        """What our kernels multiply by; None if products go to BLAS, tap by tap."""
+        rows = pattern.shape[0] // self.groups
+        return pattern.layout_of_products((rows, self.channels // self.groups))

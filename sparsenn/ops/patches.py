@@ -62,7 +62,7 @@ class Patches:
         dy : ndarray, shape (places * batch, n_out)
         pattern : SparsePattern, shape (n_out, columns)
         """
-        layout = pattern.kernel_layout
+        layout = self.conv.layout(pattern)
         if layout is None:
             return dense_conv_w(self._images(dy), self.x, shape=self.conv)
         c, batch = self.conv, self.conv.batch
@@ -88,13 +88,14 @@ class Patches:
             group = first // n_rows
             stop = min(end, (group + 1) * n_rows)
             x = self.x[:, group * each : (group + 1) * each]
-            part = dense_conv_w(self._images(dy[:, first:stop]), x, shape=alone)
-            found.append(part.reshape(stop - first, -1))
+            every = SparsePattern.full((stop - first, self.shape[1]))
+            part = Patches(x, alone).on(dy[:, first:stop], every)
+            found.append(part.reshape(every.shape))
             first = stop
         return np.concatenate(found) if found else np.zeros((0, self.shape[1]))
 
     def squares(self) -> np.ndarray:
-        """Sum of squares of each column, float64, shape (columns,), over all groups."""
+        """Sum of squares of each column, float64, shape (groups, columns)."""
         c = self.conv
         images = np.square(sample_last(self.x), dtype=np.float64).sum(axis=-1)
         (ph, pw), (sh, sw), (dh, dw) = c.padding, c.stride, c.dilation
@@ -107,8 +108,7 @@ class Patches:
             for i in range(c.kernel[0])
             for j in range(c.kernel[1])
         ]
-        each = np.stack(sums, axis=1).reshape(c.groups, -1, c.taps)
-        return each.sum(axis=0).reshape(-1)
+        return np.stack(sums, axis=1).reshape(c.groups, -1)
 
     def _images(self, dy: np.ndarray) -> np.ndarray:
         """(batch, n_out, out height, out width)."""

@@ -14,7 +14,7 @@ from sparsenn.pruning.weights import Weight
 
 
 def input_norms(model: Any, weight: Weight, batches: Iterable[Any]) -> np.ndarray:
-    """The Euclidean norm of each input of a weight over all samples.
+    """The Euclidean norm of each input of a weight's rows over all samples.
 
     Parameters
     ----------
@@ -26,7 +26,8 @@ def input_norms(model: Any, weight: Weight, batches: Iterable[Any]) -> np.ndarra
 
     Returns
     -------
-    ndarray of float64, shape (n_in,)
+    ndarray of float64, shape (groups, n_in)
+        Rows of a convolution see the channels of their group; others have one group.
 
     Raises
     ------
@@ -35,12 +36,12 @@ def input_norms(model: Any, weight: Weight, batches: Iterable[Any]) -> np.ndarra
         finite.
     """
     param = weight.param
-    squares = np.zeros(param.shape[1])
+    squares = np.zeros((1, param.shape[1]))
     seen = 0
 
     def observe(x: Any) -> None:
         nonlocal squares, seen
-        squares += _squares(x)
+        squares = squares + _squares(x)
         seen += 1
 
     before, param.observer = param.observer, observe
@@ -56,13 +57,13 @@ def input_norms(model: Any, weight: Weight, batches: Iterable[Any]) -> np.ndarra
             "that the model uses"
         )
     if not np.isfinite(squares).all():
-        j = int(np.argmin(np.isfinite(squares)))
+        j = int(np.argmin(np.isfinite(squares).all(axis=0)))
         raise ValueError(f"input {j} of {weight.name!r} is not finite in some batch")
     return np.sqrt(squares)
 
 
 def _squares(x: Any) -> np.ndarray:
-    """Sum of squares of each feature, shape (n_in,)."""
+    """Sum of squares of each feature, shape (n_in,) or (groups, n_in)."""
     if isinstance(x, Patches):
         return x.squares()
     if not isinstance(x, SparseBatch):

@@ -89,7 +89,9 @@ def wanda_scores(model: Any, weight: Weight, batches: Iterable[Any]) -> np.ndarr
     norms = input_norms(model, weight, batches)
     values = weight.param.values.data
     check_finite(weight, values)
-    scores = norms[weight.param.positions()[1]]
+    rows, columns = weight.param.positions()
+    rows //= max(weight.param.shape[0] // len(norms), 1)  # their groups
+    scores = norms[rows, columns]
     scores *= np.abs(values)
     return scores
 

@@ -280,12 +280,17 @@ class SparsePattern:
 
     @property
     def kernel_layout(self) -> _core.Layout | None:
-        """What our kernels multiply by; None if products go to BLAS.
+        """What our kernels multiply by; None if products go to BLAS."""
+        return self.layout_of_products(self._shape)
 
-        The layout; of a full pattern with few rows or columns, made at the first call,
-        its rows in one block, because BLAS is slow on a narrow matrix.
+    def layout_of_products(self, matrix: tuple[int, int]) -> _core.Layout | None:
+        """What our kernels multiply by; None if BLAS takes matrices of a shape.
+
+        The layout; of a full pattern, if such matrices have few rows or columns, one
+        that is made at the first call, its rows in one block, because BLAS is slow on
+        a narrow matrix.
         """
-        if self._layout is not None or not is_narrow(self._shape):
+        if self._layout is not None or not is_narrow(matrix):
             return self._layout
         if self._narrow is None and self._nnz:
             n_cols = self._shape[1]
