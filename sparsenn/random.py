@@ -36,6 +36,7 @@ class Purpose(enum.IntEnum):
     CONTROL = 16
     FORESIGHT = 17
     START = 20
+    SAMPLE = 21
     TEST = 255
 
 

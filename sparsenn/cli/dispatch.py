@@ -17,7 +17,7 @@ from sparsenn.cli.output import one_line
 OK, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
 
 _COMMANDS = ("demo", "train", "sweep", "report", "prune",
-             "sensitivity", "evaluate", "inspect", "doctor")  # fmt: skip
+             "sensitivity", "evaluate", "generate", "inspect", "doctor")  # fmt: skip
 #: Errors of the file system that only a path which was given can cause.
 _BAD_PATHS = (errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.ENOTDIR)
 _THREADS = Option("threads", "int", None, "", low=1, high=4096)
@@ -47,6 +47,7 @@ def _parser() -> _Parser:
         demo,
         doctor,
         evaluate,
+        generate,
         inspect,
         prune,
         report,
@@ -65,7 +66,8 @@ def _parser() -> _Parser:
     )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     modules: tuple[Any, ...] = (
-        demo, train, sweep, report, prune, sensitivity, evaluate, inspect, doctor,
+        demo, train, sweep, report, prune, sensitivity, evaluate, generate, inspect,
+        doctor,
     )  # fmt: skip
     for name, module in zip(_COMMANDS, modules, strict=True):
         command = commands.add_parser(

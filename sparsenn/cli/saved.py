@@ -16,6 +16,7 @@ from sparsenn.cli.output import one_line
 from sparsenn.cli.prepare import load_data
 from sparsenn.cli.rundir import RunDirectory, model_path
 from sparsenn.data import DataError, is_text
+from sparsenn.models import context_of
 from sparsenn.sparse import SparseParameter
 from sparsenn.train.cost import weights
 
@@ -85,9 +86,7 @@ def data_of(saved: Saved, args: argparse.Namespace) -> tuple[str, Any]:
         name = saved.config.data
         theirs = saved.config.settings
         settings = {key: settings[key] or theirs[key] for key in settings}
-    wants_text = any(
-        isinstance(m, nn.Embedding) for _, m in saved.model.named_modules()
-    )
+    wants_text = takes_text(saved.model)
     try:
         found_text = is_text(name)
     except DataError as error:
@@ -96,21 +95,19 @@ def data_of(saved: Saved, args: argparse.Namespace) -> tuple[str, Any]:
         kinds = ("text", "no text") if wants_text else ("no text", "one")
         raise UsageError(f"{saved.path} takes {kinds[0]}, {name} is {kinds[1]}")
     settings["context"] = _context(saved, args.context) if wants_text else args.context
-    data = load_data(name, settings, _classes(saved.file))
+    data = load_data(name, settings, classes_of(saved.file))
     _check_fits(saved.model, data, str(saved.path))
     return name, data
 
 
+def takes_text(model: nn.Module) -> bool:
+    """Whether a model takes the numbers of tokens."""
+    return any(isinstance(module, nn.Embedding) for _, module in model.named_modules())
+
+
 def _context(saved: Saved, given: int | None) -> int | None:
     """Characters of a sample: as given, as in training, or the most that fit."""
-    most = next(
-        (
-            module.context
-            for _, module in saved.model.named_modules()
-            if isinstance(module, nn.PositionalEncoding)
-        ),
-        None,
-    )
+    most = context_of(saved.model)
     trained = None if saved.config is None else saved.config.settings["context"]
     context = given or trained or most
     if most is not None and context is not None and context > most:
@@ -120,7 +117,7 @@ def _context(saved: Saved, given: int | None) -> int | None:
     return context
 
 
-def _classes(file: Any) -> tuple[str, ...] | None:
+def classes_of(file: Any) -> tuple[str, ...] | None:
     """The names of the classes that a model was trained on; None if it has none."""
     classes = file.extra.get("classes")
     if not classes:

@@ -12,6 +12,7 @@ from sparsenn.models.build import (
     parse_sizes,
     sizes_for,
 )
+from sparsenn.models.generate import context_of, generate
 from sparsenn.models.gpt import gpt
 from sparsenn.models.import_dense import import_dense
 from sparsenn.models.lenet import lenet5
@@ -29,6 +30,8 @@ __all__ = [
     "axes_of",
     "build",
     "char_rnn",
+    "context_of",
+    "generate",
     "gpt",
     "import_dense",
     "is_mlp",
