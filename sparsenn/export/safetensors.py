@@ -3,7 +3,8 @@
 A file is an 8-byte little-endian header length, a JSON object that gives each array
 its dtype, shape and byte range, and the bytes of the arrays back to back. Files
 written here carry a checksum over names, shapes, metadata and bytes, so that a flipped
-bit anywhere is found; files of other writers are read without one.
+bit anywhere is found; files of other writers are read without one. NumPy has no
+bfloat16: it is read as float32, which holds each of its values, and never written.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from io import BufferedReader
 from typing import Any, NoReturn
@@ -21,7 +22,9 @@ import numpy.typing as npt
 
 from sparsenn.files import atomic_write
 
-__all__ = ["FormatError", "TensorInfo", "read", "read_header", "write"]
+__all__ = [
+    "FormatError", "TensorInfo", "read", "read_header", "read_lazily", "write",
+]  # fmt: skip
 
 # Metadata entries that `write` adds and `read` takes away again. The second marks the
 # file as ours, so that damage to the name of the first is noticed too.
@@ -43,9 +46,11 @@ _DTYPES = {
     "F64": np.dtype("<f8"),
 }
 _NAMES = {dtype: name for name, dtype in _DTYPES.items()}
+_DTYPES["BF16"] = np.dtype("<u2")  # the upper half of a float32
 _MAX_HEADER = 100_000_000  # the format's own bound
 _MAX_DIMS = 32
 _ALIGNMENT = 8
+_BLOCK = 1 << 20  # bytes
 
 
 class FormatError(ValueError):
@@ -58,13 +63,16 @@ class TensorInfo:
 
     Attributes
     ----------
+    kind : str
+        What the format calls the element type.
     dtype : numpy.dtype
-        Little-endian element type.
+        Little-endian element type as it is stored; of ``BF16`` uint16, its bits.
     shape : tuple of int
     begin, end : int
         Byte range within the part after the header.
     """
 
+    kind: str
     dtype: np.dtype[Any]
     shape: tuple[int, ...]
     begin: int
@@ -103,7 +111,8 @@ def write(
     for name in order:
         array = stored[name]
         begin, end = end, end + array.nbytes
-        infos[name] = TensorInfo(array.dtype, array.shape, begin, end)
+        kind = _NAMES[array.dtype]
+        infos[name] = TensorInfo(kind, array.dtype, array.shape, begin, end)
     text[_MARK] = "1"
     digest = _header_digest(infos, text)
     for name in order:
@@ -153,27 +162,14 @@ def read(
     raw: dict[str, npt.NDArray[np.uint8]] = {}
     with open(path, "rb") as file:
         infos, metadata = _read_header(path, file)
-        expected = metadata.get(_CHECKSUM)
-        if expected is None and (require_checksum or _MARK in metadata):
-            _fail(
-                path,
-                f"has no {_CHECKSUM!r} in its metadata: damaged, edited, or written "
-                "by another program",
-            )
+        expected = _expected(path, metadata, require_checksum)
         digest = _header_digest(infos, metadata)
         for name, info in infos.items():
             # The sum of all sizes was checked against the length of the file.
-            raw[name] = np.empty(info.end - info.begin, np.uint8)
-            if file.readinto(memoryview(raw[name])) != raw[name].size:
-                _fail(path, f"ends within array {name!r}: the file was cut")
+            raw[name] = _read_raw(path, file, name, info)
             if expected is not None:
                 digest.update(memoryview(raw[name]))
-    if expected is not None and expected != f"sha256:{digest.hexdigest()}":
-        _fail(
-            path,
-            "does not match its checksum: it was damaged or changed after it was "
-            "written; use another copy",
-        )
+    _compare(path, expected, digest)
     arrays = {name: _typed(path, name, raw[name], infos[name]) for name in infos}
     return arrays, _without_own_entries(metadata)
 
@@ -203,6 +199,49 @@ def read_header(
     with open(path, "rb") as file:
         infos, metadata = _read_header(path, file)
     return infos, _without_own_entries(metadata)
+
+
+def read_lazily(
+    path: str | os.PathLike[str],
+) -> tuple[dict[str, TensorInfo], Callable[[str], npt.NDArray[Any]]]:
+    """Check a file block by block, and read its arrays when they are asked for.
+
+    Parameters
+    ----------
+    path : str or path-like
+
+    Returns
+    -------
+    infos : dict of str to TensorInfo
+        In the order of the file.
+    read_one : callable
+        From a name to that array, which nothing else keeps.
+
+    Raises
+    ------
+    FormatError
+        If the header breaks the format, or any byte the checksum of a file that has
+        one.
+    OSError
+        If the file cannot be opened or read.
+    """
+    with open(path, "rb") as file:
+        infos, metadata = _read_header(path, file)
+        start = file.tell()
+        expected = _expected(path, metadata, False)
+        if expected is not None:
+            digest = _header_digest(infos, metadata)
+            while block := file.read(_BLOCK):
+                digest.update(block)
+            _compare(path, expected, digest)
+
+    def read_one(name: str) -> npt.NDArray[Any]:
+        with open(path, "rb") as file:
+            file.seek(start + infos[name].begin)
+            raw = _read_raw(path, file, name, infos[name])
+        return _typed(path, name, raw, infos[name])
+
+    return infos, read_one
 
 
 # ------------------------------------------------------------------------ writing
@@ -240,7 +279,7 @@ def _bytes(array: npt.NDArray[Any]) -> memoryview:
 
 def _entry(info: TensorInfo) -> dict[str, Any]:
     return {
-        "dtype": _NAMES[info.dtype],
+        "dtype": info.kind,
         "shape": list(info.shape),
         "data_offsets": [info.begin, info.end],
     }
@@ -261,6 +300,39 @@ def _header_digest(infos: Mapping[str, TensorInfo], metadata: Mapping[str, str])
 
 def _fail(path: str | os.PathLike[str], what: str) -> NoReturn:
     raise FormatError(f"{os.fspath(path)}: {what}")
+
+
+def _expected(
+    path: str | os.PathLike[str], metadata: Mapping[str, str], required: bool
+) -> str | None:
+    """The checksum that a file says it has."""
+    expected = metadata.get(_CHECKSUM)
+    if expected is None and (required or _MARK in metadata):
+        _fail(
+            path,
+            f"has no {_CHECKSUM!r} in its metadata: damaged, edited, or written "
+            "by another program",
+        )
+    return expected
+
+
+def _compare(path: str | os.PathLike[str], expected: str | None, digest: Any) -> None:
+    if expected is not None and expected != f"sha256:{digest.hexdigest()}":
+        _fail(
+            path,
+            "does not match its checksum: it was damaged or changed after it was "
+            "written; use another copy",
+        )
+
+
+def _read_raw(
+    path: str | os.PathLike[str], file: BufferedReader, name: str, info: TensorInfo
+) -> npt.NDArray[np.uint8]:
+    """The bytes of an array, at whose begin the file stands."""
+    raw = np.empty(info.end - info.begin, np.uint8)
+    if file.readinto(memoryview(raw)) != raw.size:
+        _fail(path, f"ends within array {name!r}: the file was cut")
+    return raw
 
 
 def _read_header(
@@ -366,7 +438,7 @@ def _info(path: str | os.PathLike[str], name: str, entry: Any) -> TensorInfo:
             f"array {name!r} has {end - begin} bytes; shape {shape!r:.80} of "
             f"{entry['dtype']} takes {size}",
         )
-    return TensorInfo(dtype, tuple(shape), begin, end)
+    return TensorInfo(entry["dtype"], dtype, tuple(shape), begin, end)
 
 
 def _naturals(value: Any) -> bool:
@@ -388,4 +460,9 @@ def _typed(
 ) -> npt.NDArray[Any]:
     if info.dtype == np.bool_ and raw.size and raw.max() > 1:
         _fail(path, f"array {name!r} is BOOL and has bytes other than 0 and 1")
-    return raw.view(info.dtype).reshape(info.shape)
+    array = raw.view(info.dtype).reshape(info.shape)
+    if info.kind != "BF16":
+        return array
+    wide = array.astype("<u4")
+    wide <<= 16
+    return wide.view("<f4")

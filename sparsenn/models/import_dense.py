@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
 import os
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, final
@@ -14,12 +13,12 @@ import numpy as np
 
 from sparsenn.autograd import Tensor
 from sparsenn.export import safetensors
-from sparsenn.nn import Module
+from sparsenn.models.matching import Shape, match, natural
+from sparsenn.nn import Embedding, Module
 from sparsenn.sparse import SparseParameter, SparsePattern, allocate, largest
 
 __all__ = ["import_dense"]
 
-Shape = tuple[int, ...]
 _COUNTERS = "num_batches_tracked"  # of PyTorch's batch norm; nothing here needs it
 
 
@@ -45,7 +44,8 @@ def import_dense(
     source : path or mapping
         A ``.safetensors`` or ``.npz`` file, or arrays by name, such as the
         ``state_dict()`` of a PyTorch model on the CPU. Weights are
-        ``(n_out, n_in[, kernel height, kernel width])`` or flattened to matrices.
+        ``(n_out, n_in[, kernel height, kernel width])`` or flattened to matrices,
+        tables of embeddings ``(n_tokens, n_features)``.
     density : float
         Of the whole network afterwards: ``round(density * positions)`` connections.
     method : {"magnitude"}
@@ -56,11 +56,10 @@ def import_dense(
     keep_dense : sequence of int
         Weights that keep all connections; negative numbers count from the last.
     names : mapping of str to str, optional
-        From names of the model to names of the source. The others are matched: to each
-        array of the model, in order, the next one of the source whose shape and last
-        part of the name (``weight``, ``bias``, ``running_mean``, ...) are the same.
-        Names of a safetensors file, which has no order of its own, are sorted, numbers
-        in them by value.
+        From names of the model to names of the source, where a name of the source may
+        stand for several of the model. Names of arrays (``"0.weight"``), of modules
+        (``"0"``) or of parts of a model (``"2.attention"``), within which arrays are
+        matched as they are without `names`.
 
     Returns
     -------
@@ -70,9 +69,22 @@ def import_dense(
     Raises
     ------
     ValueError
-        If arrays of the model and of the source do not match, all of them; a value is
-        not finite; or the density is less than what is kept dense. Nothing has changed
+        If the source is damaged; if it is not clear which arrays of model and source
+        belong together, all of them; if a value is not a finite number of the model's
+        dtype; or if the density is less than what is kept dense. Nothing has changed
         then.
+
+    Notes
+    -----
+    Arrays of a module stay together: a module of the source fits one of the model whose
+    arrays have the same last parts of their names (``weight``, ``bias``,
+    ``running_mean``, ...) and the same shapes. Among those that fit, names that are the
+    same but for numbers say what belongs together, then the usual names of embeddings
+    and of the projections of attention. Of the others, those whose names differ only in
+    numbers stay together too; where that leaves several ways, the order of the source
+    decides if it has one, as the ``state_dict()`` of a PyTorch model has. The names of
+    a safetensors file are sorted, also after it was read into a dictionary; then
+    `names` must decide.
 
     References
     ----------
@@ -83,17 +95,31 @@ def import_dense(
         raise ValueError(f"method must be 'magnitude', got {method!r}")
     arrays = _open(source)
     targets = list(_targets(model))
-    matched = _match(targets, arrays, names or {})
+    matched = match(
+        {t.name: t.shapes for t in targets},
+        {t.name.rpartition(".")[0]: type(t.module).__name__ for t in targets},
+        arrays.shapes,
+        names or {},
+        ordered=arrays.ordered,
+        where=arrays.name,
+    )
     weights = [t for t in targets if t.axes is not None]
 
     def read(target: _Target) -> np.ndarray:
-        array = arrays.read(matched[target.name])
-        if not np.isfinite(array).all():
+        name = matched[target.name]
+        array = arrays.read(name)
+        if array.dtype.kind not in "fiub":
             raise ValueError(
-                f"{arrays.name}: {matched[target.name]!r} has values that are not "
-                "finite"
+                f"{arrays.name}: {name!r} has dtype {array.dtype}; allowed are floats, "
+                "integers and booleans"
             )
-        return array
+        limit = np.finfo(np.result_type(target.value.dtype, np.float32)).max
+        if not -limit <= array.min(initial=0) <= array.max(initial=0) <= limit:
+            raise ValueError(
+                f"{arrays.name}: {name!r} has values that are not finite in "
+                f"{target.value.dtype}"
+            )
+        return array.T if target.is_transposed else array
 
     counts = _Counts(weights, density, allocation, keep_dense)
     for target in targets:  # everything is looked at before anything changes
@@ -116,48 +142,61 @@ def import_dense(
 class _Arrays:
     """Arrays that are read when they are asked for."""
 
-    def __init__(self, name: str, shapes: dict[str, Shape], read: Any) -> None:
+    def __init__(
+        self, name: str, shapes: dict[str, Shape], read: Callable[[str], np.ndarray]
+    ) -> None:
         self.name = name
-        self.shapes = {n: s for n, s in shapes.items() if not n.endswith(_COUNTERS)}
+        kept = [n for n in shapes if not n.endswith(_COUNTERS)]
+        places = {n: i for i, n in enumerate(kept)}
+        twins = [(n, "bias".join(n.rsplit("weight", 1))) for n in kept if "weight" in n]
+        # PyTorch sets weights before biases; whoever sorts names puts them behind.
+        ahead = [places[w] < places[b] for w, b in twins if b in places]
+        self.ordered = bool(ahead) and all(ahead)
+        if not self.ordered:
+            kept.sort(key=natural)
+        self.shapes = {n: shapes[n] for n in kept}
         self.read = read
 
 
 def _open(source: str | os.PathLike[str] | Mapping[str, Any]) -> _Arrays:
     if isinstance(source, Mapping):
         found = source
-        shapes = {name: tuple(map(int, a.shape)) for name, a in found.items()}
-        return _Arrays("the mapping", shapes, lambda name: np.asarray(found[name]))
+        return _lazy("the mapping", found, lambda name: np.asarray(found[name]))
     path = Path(source)
     if path.suffix == ".npz":
-        with np.load(path, allow_pickle=False) as file:
-            shapes = {name: file[name].shape for name in file.files}
-        return _Arrays(str(path), shapes, lambda name: _from_npz(path, name))
+        with _reading(str(path)), np.load(path, allow_pickle=False) as file:
+            inside = file.files
+        return _lazy(str(path), inside, lambda name: _from_npz(path, name))
     if path.suffix != ".safetensors":
         raise ValueError(f"{path}: give a .safetensors or .npz file, or a mapping")
-    infos, _ = safetensors.read_header(path)
-    start = path.stat().st_size - max((i.end for i in infos.values()), default=0)
+    infos, read = safetensors.read_lazily(path)
+    return _Arrays(str(path), {name: i.shape for name, i in infos.items()}, read)
 
+
+def _lazy(
+    where: str, inside: Iterable[str], get: Callable[[str], np.ndarray]
+) -> _Arrays:
     def read(name: str) -> np.ndarray:
-        info = infos[name]
-        flat = np.fromfile(
-            path, info.dtype, math.prod(info.shape), offset=start + info.begin
-        )
-        return flat.reshape(info.shape)
+        with _reading(f"{where}: {name!r}"):
+            return get(name)
 
-    shapes = {name: infos[name].shape for name in sorted(infos, key=_natural)}
-    return _Arrays(str(path), shapes, read)
+    return _Arrays(where, {name: read(name).shape for name in inside}, read)
+
+
+@contextmanager
+def _reading(what: str) -> Iterator[None]:
+    """Says what could not be read, whatever zipfile, NumPy or PyTorch say."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise
+    except Exception as error:
+        raise ValueError(f"{what} cannot be read: {error}") from error
 
 
 def _from_npz(path: Path, name: str) -> np.ndarray:
     with np.load(path, allow_pickle=False) as file:
         return np.asarray(file[name])
-
-
-def _natural(name: str) -> list[tuple[int, str]]:
-    return [
-        (int(part), "") if part.isdigit() else (-1, part)
-        for part in re.split(r"([0-9]+)", name)
-    ]
 
 
 # ------------------------------------------------------------------------- the model
@@ -171,15 +210,19 @@ class _Target:
     name: str
     value: SparseParameter | Tensor | np.ndarray
     axes: Shape | None
+    module: Module
 
     @property
-    def kind(self) -> str:
-        return self.name.rsplit(".", 1)[-1]
+    def is_transposed(self) -> bool:
+        """Whether a row of the source is a column here."""
+        return isinstance(self.module, Embedding) and self.axes is not None
 
     @property
     def shapes(self) -> tuple[Shape, ...]:
-        """What shapes its array may have in the source."""
+        """What shapes its array may have in the source, the flattened one last."""
         if isinstance(self.value, SparseParameter):
+            if self.is_transposed:
+                return (self.value.shape[::-1],)
             return self.value.axes, self.value.shape
         return (self.value.shape,)
 
@@ -203,56 +246,13 @@ def _targets(model: Module) -> Iterator[_Target]:
             if isinstance(value, SparseParameter):
                 value.check_trainable()
                 value.check_ungated("replaced")
-                yield _Target(full, value, value.axes)
+                yield _Target(full, value, value.axes, module)
             elif isinstance(value, Tensor) and value.requires_grad:
-                yield _Target(full, value, None)
+                yield _Target(full, value, None, module)
         for name in module.buffers:
             full = f"{prefix}.{name}" if prefix else name
             if not full.endswith("calls"):  # of dropout: no weight
-                yield _Target(full, getattr(module, name), None)
-
-
-def _match(
-    targets: Sequence[_Target], arrays: _Arrays, names: Mapping[str, str]
-) -> dict[str, str]:
-    """Name in the source of each target; all that does not match in one error."""
-    wrong = [f"the model has no array {n!r}" for n in names
-             if n not in {t.name for t in targets}]  # fmt: skip
-    matched: dict[str, str] = {}
-    free = dict(arrays.shapes)
-    for ours, theirs in names.items():
-        if theirs not in free:
-            wrong.append(f"it has no array {theirs!r} (for {ours!r})")
-        free.pop(theirs, None)
-    for target in targets:
-        theirs = names.get(target.name, "")
-        if not theirs:
-            theirs = next(
-                (
-                    name
-                    for name, shape in free.items()
-                    if shape in target.shapes and name.rsplit(".", 1)[-1] == target.kind
-                ),
-                "",
-            )
-            if not theirs:
-                wrong.append(
-                    f"nothing fits {target.name!r}, {target.kind} of shape "
-                    f"{' or '.join(map(str, dict.fromkeys(target.shapes)))}"
-                )
-                continue
-            del free[theirs]
-        elif arrays.shapes.get(theirs) not in (None, *target.shapes):
-            wrong.append(
-                f"{theirs!r} has shape {arrays.shapes[theirs]}, {target.name!r} "
-                f"{target.shapes[0]}"
-            )
-        matched[target.name] = theirs
-    wrong += [f"nothing in the model fits {n!r}, {s}" for n, s in free.items()]
-    if wrong:
-        shown = "; ".join(wrong[:8]) + ("; ..." if len(wrong) > 8 else "")
-        raise ValueError(f"{arrays.name} does not fit the model: {shown}")
-    return matched
+                yield _Target(full, getattr(module, name), None, module)
 
 
 # --------------------------------------------------------------------------- pruning

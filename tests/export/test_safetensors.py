@@ -150,3 +150,28 @@ def test_what_cannot_be_written(tmp_path, arrays, metadata, error, match):
         ours.write(tmp_path / "a", arrays, metadata)
     assert (tmp_path / "a").read_bytes() == b"old"
     assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_lazily(tmp_path):
+    arrays, metadata = sample()
+    path = tmp_path / "a"
+    ours.write(path, arrays, metadata)
+    infos, read_one = ours.read_lazily(path)
+    assert infos == ours.read_header(path)[0]
+    assert_same(arrays, {name: read_one(name) for name in reversed(infos)})
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(ours.FormatError, match="checksum"):
+        ours.read_lazily(path)
+
+
+def test_bfloat16_is_read_as_float32(tmp_path):
+    bits = np.array([0x3F80, 0xC020, 0x7F80], "<u2")  # 1, -2.5, infinity
+    entry = {"dtype": "BF16", "shape": [3], "data_offsets": [0, 6]}
+    text = json.dumps({"a": entry}).encode()
+    path = tmp_path / "a"
+    path.write_bytes(len(text).to_bytes(8, "little") + text + bits.tobytes())
+    wanted = {"a": np.array([1, -2.5, np.inf], "<f4")}
+    assert_same(wanted, ours.read(path)[0])
+    assert_same(wanted, {"a": ours.read_lazily(path)[1]("a")})
