@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sparsenn.random import Stream
+from sparsenn.sizes import whole
 
 __all__ = ["Augmentation"]
 
@@ -38,8 +39,7 @@ class Augmentation:
     crop: int = 4
 
     def __post_init__(self) -> None:
-        if self.crop < 0:
-            raise ValueError(f"crop must be at least 0 pixels, got {self.crop}")
+        whole("crop", self.crop, 0)
 
     def apply(
         self, x: npt.NDArray[Any], samples: npt.NDArray[np.integer[Any]], stream: Stream

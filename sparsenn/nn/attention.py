@@ -15,7 +15,9 @@ from sparsenn.nn.config import layer
 from sparsenn.nn.dropout import Dropout
 from sparsenn.nn.linear import Linear
 from sparsenn.nn.module import Module
+from sparsenn.nn.weight import without_origin
 from sparsenn.random import as_seed
+from sparsenn.sizes import whole
 from sparsenn.sparse import SparsePattern
 from sparsenn.sparse.parameter import Initializer
 
@@ -91,15 +93,18 @@ class MultiheadAttention(Module):
         number: int = 0,
         dtype: Any = np.float32,
     ) -> None:
-        if heads < 1 or width < 1 or width % heads:
+        self.width = width = whole("width", width)
+        self.heads = heads = whole("heads", heads)
+        self.window = window = whole("window", window, 0)
+        self.stride = stride = whole("stride", stride, 0)
+        if width % heads:
             raise ValueError(f"heads must divide width, got {heads} and {width}")
-        if window < 0 or stride < 0 or (pattern and (window or stride)):
+        if pattern is not None and (window or stride):
             raise ValueError(
-                f"window and stride must be at least 0, and 0 with a pattern; got "
-                f"{window}, {stride}"
+                f"window and stride must be 0 with a pattern, got {window}, {stride}"
             )
-        self.width, self.heads, self.causal = width, heads, bool(causal)
-        self.window, self.stride, self.pattern = window, stride, pattern
+        self.causal, self.pattern = bool(causal), pattern
+        self._local: SparsePattern | None = None  # of the last shape
         seed = as_seed(seed)
         self.dropout = Dropout(dropout, seed=seed, number=number)
         counts = connections(nnz, 4)
@@ -173,12 +178,12 @@ class MultiheadAttention(Module):
 
     def _pattern(self, queries: int, keys: int) -> SparsePattern | None:
         """Where attention exists; None: everywhere."""
-        shape = (queries, keys)
         if not self.window and not self.stride:
             return self.pattern
-        if self.pattern is None or self.pattern.shape != shape:
-            return local_pattern(shape, self.window, self.stride, self.causal)
-        return self.pattern
+        shape = (queries, keys)
+        if self._local is None or self._local.shape != shape:
+            self._local = local_pattern(shape, self.window, self.stride, self.causal)
+        return self._local
 
     def config(self) -> dict[str, Any]:
         """Sizes, kind and dropout; connections are saved by themselves."""
@@ -202,7 +207,7 @@ class MultiheadAttention(Module):
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> MultiheadAttention:
         """A layer of the given sizes with no connections."""
-        return without_connections(cls(**config, nnz=[0] * 4))
+        return without_origin(cls(**config, nnz=[0] * 4))
 
 
 def connections(nnz: Sequence[int] | None, n: int) -> list[int | None]:
@@ -212,14 +217,6 @@ def connections(nnz: Sequence[int] | None, n: int) -> list[int | None]:
     if len(nnz) != n:
         raise ValueError(f"nnz must hold {n} numbers, got {len(nnz)}")
     return list(nnz)
-
-
-def without_connections(module: Any) -> Any:
-    """The module; what is read into its weights was drawn elsewhere."""
-    for _, child in module.named_modules():
-        if isinstance(child, Linear):
-            child.weight.origin = None
-    return module
 
 
 def local_pattern(

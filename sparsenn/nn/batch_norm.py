@@ -9,17 +9,15 @@ import numpy as np
 from sparsenn import ops
 from sparsenn.autograd import Tensor
 from sparsenn.nn.config import layer
-from sparsenn.nn.module import Module
+from sparsenn.nn.norm import Norm
 
 
-class _BatchNorm(Module):
+class _BatchNorm(Norm):
     """What the layers share, which only differ in the input that they take."""
 
     buffers: ClassVar[tuple[str, ...]] = ("running_mean", "running_var")
 
     unitwise: ClassVar[bool] = True  # in evaluation
-
-    transparent: ClassVar[bool] = True
 
     _axes: ClassVar[dict[int, str]]
 
@@ -30,11 +28,10 @@ class _BatchNorm(Module):
         momentum: float = 0.1,
         dtype: Any = np.float32,
     ) -> None:
-        self.n_features = n_features
-        self.eps = eps
+        super().__init__(n_features, eps, dtype)
+        if not 0 <= momentum <= 1:
+            raise ValueError(f"momentum must be in [0, 1], got {momentum}")
         self.momentum = momentum
-        self.weight = Tensor(np.ones(n_features, dtype), requires_grad=True)
-        self.bias = Tensor(np.zeros(n_features, dtype), requires_grad=True)
         self.running_mean = np.zeros(n_features, dtype)
         self.running_var = np.ones(n_features, dtype)
 
@@ -52,6 +49,7 @@ class _BatchNorm(Module):
                 f"{type(self).__name__}({self.n_features}) takes {allowed}, "
                 f"got {x.shape}"
             )
+        x = x.astype(self.weight.dtype)
         n = x.size // self.n_features if self.n_features else 0
         if self.training and n > 1:
             y, mean, var = ops.batch_norm(x, self.weight, self.bias, self.eps)
@@ -79,11 +77,7 @@ class _BatchNorm(Module):
 
     def config(self) -> dict[str, Any]:
         """Sizes and constants."""
-        return {
-            "n_features": self.n_features,
-            "eps": self.eps,
-            "momentum": self.momentum,
-        }
+        return {**super().config(), "momentum": self.momentum}
 
 
 @final

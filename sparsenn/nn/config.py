@@ -16,6 +16,11 @@ def layer(cls: type[Module]) -> type[Module]:
     return cls
 
 
+def is_layer(module: Module) -> bool:
+    """Whether the module's class is one of the library's layers."""
+    return _LAYERS.get(type(module).__name__) is type(module)
+
+
 def to_config(module: Module) -> dict[str, Any]:
     """``{"type": name, **constructor arguments}`` of a known layer.
 
@@ -25,7 +30,7 @@ def to_config(module: Module) -> dict[str, Any]:
         If the module's class is not one of the library's layers.
     """
     name = type(module).__name__
-    if _LAYERS.get(name) is not type(module):
+    if not is_layer(module):
         raise TypeError(
             f"{name} is not a layer of this library; to load a file into it, build it "
             "first and pass it as `into`"

@@ -7,14 +7,19 @@ from typing import Any, ClassVar, final
 
 from sparsenn.autograd import Tensor
 from sparsenn.nn.activation import ReLU
-from sparsenn.nn.config import from_config, layer, to_config
+from sparsenn.nn.config import from_config, is_layer, layer, to_config
 from sparsenn.nn.conv import Conv1d, Conv2d
 from sparsenn.nn.linear import Linear
 from sparsenn.nn.module import Module
+from sparsenn.nn.recurrent import FinalState, Outputs
+from sparsenn.nn.residual import Identity, Residual
 from sparsenn.sparse import SparseParameter
 
 # Their kernels apply a ReLU that follows.
 _FUSED = (Linear, Conv1d, Conv2d)
+
+# They take what a recurrent layer gives, or pass it on.
+_TAKE_TUPLES = (Outputs, FinalState, Identity, Residual)
 
 
 @final
@@ -50,6 +55,8 @@ class Sequential(Module):
         i = 0
         while i < len(self.layers):
             module = self.layers[i]
+            if i and isinstance(x, tuple):
+                _check_takes_tuple(module, self.layers[i - 1], i)
             x = module.accept(x)
             following = self.layers[i + 1] if i + 1 < len(self.layers) else None
             if isinstance(module, _FUSED) and type(following) is ReLU:
@@ -104,5 +111,20 @@ class Sequential(Module):
 
     def __repr__(self) -> str:
         """The layers, one a line."""
-        lines = "".join(f"\n  ({i}): {m!r}" for i, m in enumerate(self.layers))
+        lines = "".join(
+            f"\n({i}): {m!r}".replace("\n", "\n  ") for i, m in enumerate(self.layers)
+        )
         return f"Sequential({lines}\n)" if lines else "Sequential()"
+
+
+def _check_takes_tuple(module: Module, before: Module, i: int) -> None:
+    """TypeError if layer i takes one array, not what a recurrent layer gives."""
+    first = module
+    while isinstance(first, Sequential) and first.layers:
+        first = first.layers[0]
+    if is_layer(first) and not isinstance(first, (*_TAKE_TUPLES, Sequential)):
+        raise TypeError(
+            f"layer {i} ({type(first).__name__}) takes one array, layer {i - 1} "
+            f"({type(before).__name__}) gives a tuple of outputs and state; put "
+            "nn.Outputs() or nn.FinalState() between them"
+        )

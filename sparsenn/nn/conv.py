@@ -11,8 +11,9 @@ from sparsenn.autograd import Tensor
 from sparsenn.nn import init
 from sparsenn.nn.config import layer
 from sparsenn.nn.module import Module
-from sparsenn.nn.weight import sparse_weight
+from sparsenn.nn.weight import sparse_weight, without_origin
 from sparsenn.random import as_seed
+from sparsenn.sizes import each, whole
 from sparsenn.sparse import SparseParameter, SparsePattern
 from sparsenn.sparse.parameter import Initializer
 
@@ -43,13 +44,14 @@ class _Conv(Module):
         number: int = 0,
         dtype: Any = np.float32,
     ) -> None:
-        self.kernel_size = self._sizes("kernel_size", kernel_size, 1)
-        self.stride = self._sizes("stride", stride, 1)
-        self.padding = self._sizes("padding", padding, 0)
-        self.dilation = self._sizes("dilation", dilation, 1)
-        if n_in < 1 or n_out < 1:
-            raise ValueError(f"n_in and n_out must be at least 1, got {n_in}, {n_out}")
-        if groups < 1 or n_in % groups or n_out % groups:
+        self.kernel_size = each("kernel_size", kernel_size, 1, self.axes)
+        self.stride = each("stride", stride, 1, self.axes)
+        self.padding = each("padding", padding, 0, self.axes)
+        self.dilation = each("dilation", dilation, 1, self.axes)
+        self.n_in = n_in = whole("n_in", n_in)
+        self.n_out = n_out = whole("n_out", n_out)
+        self.groups = groups = whole("groups", groups)
+        if n_in % groups or n_out % groups:
             raise ValueError(
                 f"groups must divide n_in and n_out, got {groups} for {n_in}, {n_out}"
             )
@@ -57,7 +59,6 @@ class _Conv(Module):
             raise ValueError(
                 "a convolution cannot be virtual (density=None); start full and prune"
             )
-        self.n_in, self.n_out, self.groups = n_in, n_out, groups
         taps = int(np.prod(self.kernel_size))
         dtype = np.dtype(dtype)
         self.weight = sparse_weight(
@@ -66,16 +67,6 @@ class _Conv(Module):
         )  # fmt: skip
         self.weight.kernel = self.kernel_size
         self.bias = Tensor(np.zeros(n_out, dtype), requires_grad=True) if bias else None
-
-    def _sizes(self, name: str, value: Any, least: int) -> tuple[int, ...]:
-        sizes = (value,) * self.axes if isinstance(value, int | np.integer) else value
-        sizes = tuple(int(n) for n in sizes)
-        if len(sizes) != self.axes or min(sizes) < least:
-            raise ValueError(
-                f"{name} must be an integer of at least {least}, or {self.axes} of "
-                f"them, got {value!r}"
-            )
-        return sizes
 
     def _pair(self, sizes: tuple[int, ...], other: int) -> tuple[int, int]:
         """(height, width), the height `other` in one dimension."""
@@ -124,9 +115,7 @@ class _Conv(Module):
                 )
             except KeyError as error:
                 raise ValueError(f"{cls.__name__} lacks {error}") from error
-        new = cls(**arguments, nnz=0, init=init.Constant(0.0), seed=0)
-        new.weight.origin = None  # what is read into it was drawn elsewhere
-        return new
+        return without_origin(cls(**arguments, nnz=0, seed=0))
 
     def __repr__(self) -> str:
         """Sizes that are not the defaults, connections, and whether there is a bias."""

@@ -11,7 +11,9 @@ from sparsenn.autograd import Tensor
 from sparsenn.nn import init
 from sparsenn.nn.config import layer
 from sparsenn.nn.module import Module
+from sparsenn.nn.weight import without_origin
 from sparsenn.random import Purpose, Stream, as_seed
+from sparsenn.sizes import whole
 from sparsenn.sparse import Origin, SparseParameter, SparsePattern
 
 
@@ -55,12 +57,8 @@ class Embedding(Module):
         number: int = 0,
         dtype: Any = np.float32,
     ) -> None:
-        if n_tokens < 1 or n_features < 1:
-            raise ValueError(
-                f"n_tokens and n_features must be at least 1, got {n_tokens}, "
-                f"{n_features}"
-            )
-        self.n_tokens, self.n_features = n_tokens, n_features
+        self.n_tokens = n_tokens = whole("n_tokens", n_tokens)
+        self.n_features = n_features = whole("n_features", n_features)
         seed, dtype = as_seed(seed), np.dtype(dtype)
         draws = Stream(seed, Purpose.INIT, layer=number)
         self.weight: Tensor | SparseParameter
@@ -127,10 +125,7 @@ class Embedding(Module):
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Embedding:
         """An embedding of the given sizes; the weight is read afterwards."""
-        new = cls(**config, std=0.0, seed=0)
-        if isinstance(new.weight, SparseParameter):
-            new.weight.origin = None  # what is read into it was drawn elsewhere
-        return new
+        return without_origin(cls(**config, seed=0))
 
 
 def _one_hot(tokens: np.ndarray, n_tokens: int) -> ops.SparseBatch:
@@ -184,12 +179,8 @@ class PositionalEncoding(Module):
         number: int = 0,
         dtype: Any = np.float32,
     ) -> None:
-        if context < 1 or n_features < 1:
-            raise ValueError(
-                f"context and n_features must be at least 1, got {context}, "
-                f"{n_features}"
-            )
-        self.context, self.n_features = context, n_features
+        self.context = context = whole("context", context)
+        self.n_features = n_features = whole("n_features", n_features)
         self.learned = bool(learned)
         if self.learned:
             draws = Stream(as_seed(seed), Purpose.INIT, layer=number)
@@ -228,3 +219,10 @@ def _sinusoids(context: int, n_features: int) -> np.ndarray:
     rate = 10000.0 ** (-2.0 * (features // 2) / n_features)
     angle = np.arange(context)[:, None] * rate
     return np.where(features % 2, np.cos(angle), np.sin(angle))
+
+
+def context_of(module: Module) -> int | None:
+    """The most tokens that a model's positional encoding has; None without one."""
+    parts = (part for _, part in module.named_modules())
+    encodings = (part for part in parts if isinstance(part, PositionalEncoding))
+    return next((encoding.context for encoding in encodings), None)

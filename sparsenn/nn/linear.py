@@ -11,8 +11,9 @@ from sparsenn.autograd import Tensor
 from sparsenn.nn import init
 from sparsenn.nn.config import layer
 from sparsenn.nn.module import Module
-from sparsenn.nn.weight import sparse_weight
+from sparsenn.nn.weight import sparse_weight, without_origin
 from sparsenn.random import as_seed
+from sparsenn.sizes import whole
 from sparsenn.sparse import SparseParameter, SparsePattern
 from sparsenn.sparse.parameter import Initializer
 
@@ -70,10 +71,9 @@ class Linear(Module):
         dtype: Any = np.float32,
         sparse_input: bool = False,
     ) -> None:
-        if n_in < 0 or n_out < 0:
-            raise ValueError(f"n_in and n_out must be at least 0, got {n_in}, {n_out}")
+        self.n_in = n_in = whole("n_in", n_in, 0)
+        self.n_out = n_out = whole("n_out", n_out, 0)
         seed = as_seed(seed)
-        self.n_in, self.n_out = n_in, n_out
         self.sparse_input = bool(sparse_input)
         dtype = np.dtype(dtype)
         self.weight = sparse_weight(
@@ -121,6 +121,4 @@ class Linear(Module):
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Linear:
         """A layer of the given sizes with no connections."""
-        new = cls(**config, nnz=0, init=init.Constant(0.0), seed=0)
-        new.weight.origin = None  # what is read into it was drawn elsewhere
-        return new
+        return without_origin(cls(**config, nnz=0, seed=0))

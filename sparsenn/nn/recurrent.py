@@ -15,10 +15,11 @@ from sparsenn.nn import init
 from sparsenn.nn.config import layer
 from sparsenn.nn.dropout import Dropout
 from sparsenn.nn.module import Module
-from sparsenn.nn.weight import sparse_weight
+from sparsenn.nn.weight import sparse_weight, without_origin
 from sparsenn.ops.cells import CELLS
 from sparsenn.ops.packing import Packing
 from sparsenn.random import as_seed
+from sparsenn.sizes import whole
 from sparsenn.sparse import SparseParameter, SparsePattern
 from sparsenn.sparse.parameter import Initializer
 
@@ -91,7 +92,8 @@ class Recurrent(Module):
                     f"weights, of shapes {shapes}"
                 )
         seed, dtype = as_seed(seed), np.dtype(dtype)
-        self.n_in, self.n_hidden, self.n_layers = n_in, n_hidden, n_layers
+        self.n_in, self.n_hidden, self.n_layers = map(int, (n_in, n_hidden, n_layers))
+        self.seed, self.number = seed, number
         self.bidirectional, self.bias = bool(bidirectional), bool(bias)
         self.dropout = dropout
         for i, shape in enumerate(shapes):
@@ -118,14 +120,10 @@ class Recurrent(Module):
         cls, n_in: int, n_hidden: int, n_layers: int = 1, bidirectional: bool = False
     ) -> list[tuple[int, int]]:
         """Shapes of the weights: of input and hidden state, by direction, by layer."""
-        if n_in < 0 or n_hidden < 1 or n_layers < 1:
-            raise ValueError(
-                "n_in must be at least 0, n_hidden and n_layers at least 1, got "
-                f"{n_in}, {n_hidden}, {n_layers}"
-            )
+        n_in, n_hidden = whole("n_in", n_in, 0), whole("n_hidden", n_hidden)
         directions = 2 if bidirectional else 1
         found = []
-        for number in range(n_layers):
+        for number in range(whole("n_layers", n_layers)):
             width = n_hidden * directions if number else n_in
             rows = cls.n_gates * n_hidden
             found += [(rows, width), (rows, n_hidden)] * directions
@@ -179,6 +177,8 @@ class Recurrent(Module):
             If a shape or a length does not fit.
         """
         if isinstance(x, Sequences):
+            if lengths is not None:
+                raise ValueError("lengths were given, but Sequences have their own")
             x, lengths = wrap(x.values), x.lengths
         if x.ndim != 3 or x.shape[2] != self.n_in or not x.size:
             raise ValueError(
@@ -315,6 +315,8 @@ class Recurrent(Module):
             "bidirectional": self.bidirectional,
             "bias": self.bias,
             "dropout": self.dropout,
+            "seed": self.seed,
+            "number": self.number,
         }
 
     @classmethod
@@ -322,12 +324,7 @@ class Recurrent(Module):
         """Layers of the given sizes with no connections."""
         sizes = {k: config[k] for k in ("n_in", "n_hidden", "n_layers")}
         shapes = cls.shapes(**sizes, bidirectional=config["bidirectional"])
-        zero = init.Constant(0.0)
-        new = cls(**config, nnz=[0] * len(shapes), init=zero, seed=0)
-        for parameter in new.parameters():
-            if isinstance(parameter, SparseParameter):
-                parameter.origin = None  # what is read into it was drawn elsewhere
-        return new
+        return without_origin(cls(**config, nnz=[0] * len(shapes)))
 
 
 def _suffix(number: int, bidirectional: bool) -> str:
@@ -407,6 +404,17 @@ class LSTM(Recurrent):
     n_states = CELLS["lstm"].states
 
 
+def _given(module: Module, x: Any) -> tuple[Tensor, Any]:
+    """Outputs and state, if x is what a recurrent layer returns."""
+    if not isinstance(x, tuple):
+        raise TypeError(
+            f"{type(module).__name__} takes the outputs and state that a RNN, GRU or "
+            f"LSTM returns, got a {type(x).__name__} of shape {x.shape}"
+        )
+    outputs, state = x
+    return outputs, state
+
+
 @final
 @layer
 class Outputs(Module):
@@ -423,8 +431,7 @@ class Outputs(Module):
         x : tuple
             What a recurrent layer returns.
         """
-        outputs: Tensor = x[0]
-        return outputs
+        return _given(self, x)[0]
 
     def config(self) -> dict[str, Any]:
         """Nothing."""
@@ -447,7 +454,7 @@ class FinalState(Module):
         x : tuple
             What a recurrent layer returns.
         """
-        outputs, state = x
+        outputs, state = _given(self, x)
         hidden = state[0] if isinstance(state, tuple) else state
         directions = outputs.shape[2] // hidden.shape[2]
         parts = [hidden[i - directions] for i in range(directions)]

@@ -10,25 +10,17 @@ import numpy as np
 from sparsenn import ops
 from sparsenn.autograd import Tensor
 from sparsenn.nn.activation import GELU
-from sparsenn.nn.attention import (
-    IN_INIT,
-    MultiheadAttention,
-    connections,
-    without_connections,
-)
+from sparsenn.nn.attention import IN_INIT, MultiheadAttention, connections
 from sparsenn.nn.config import layer
 from sparsenn.nn.dropout import Dropout
 from sparsenn.nn.linear import Linear
 from sparsenn.nn.module import Module
 from sparsenn.nn.norm import LayerNorm
+from sparsenn.nn.weight import without_origin
 from sparsenn.random import as_seed
+from sparsenn.sizes import whole
 from sparsenn.sparse import SparsePattern
 from sparsenn.sparse.parameter import Initializer
-
-
-def _as_tokens(x: Tensor) -> Tensor:
-    """The same in the memory order of tokens, once, so that no layer has to copy."""
-    return ops.split_samples(ops.join_samples(x), x.shape[:-1])
 
 
 @final
@@ -92,7 +84,8 @@ class _Block(Module):
         number: int = 0,
         dtype: Any = np.float32,
     ) -> None:
-        hidden = 4 * width if hidden is None else hidden
+        width = whole("width", width)
+        hidden = whole("hidden", 4 * width if hidden is None else hidden, 0)
         self.width, self.heads, self.hidden = width, heads, hidden
         self.number = number
         seed = as_seed(seed)
@@ -121,6 +114,14 @@ class _Block(Module):
         )  # fmt: skip
         self.dropout = Dropout(dropout, seed=seed, number=number + n)
 
+    def _as_tokens(self, x: Tensor) -> Tensor:
+        """In the memory order of tokens, once, so that no layer has to copy.
+
+        Of the weights' dtype, as what is added to it.
+        """
+        x = x.astype(self.norm1.weight.dtype)
+        return ops.split_samples(ops.join_samples(x), x.shape[:-1])
+
     def config(self) -> dict[str, Any]:
         """Sizes, kind and dropout; connections are saved by themselves."""
         config = {"hidden": self.hidden, **self.attention.config()}
@@ -130,7 +131,7 @@ class _Block(Module):
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Any:
         """A layer of the given sizes with no connections."""
-        return without_connections(cls(**config, nnz=[0] * (4 * cls.attentions + 2)))
+        return without_origin(cls(**config, nnz=[0] * (4 * cls.attentions + 2)))
 
 
 @final
@@ -183,7 +184,7 @@ class TransformerEncoderLayer(_Block):
         """Shape (batch, time, width) in and out; the mask (batch, time) is True for
         tokens that nothing attends to.
         """
-        x = _as_tokens(x)
+        x = self._as_tokens(x)
         attended = self.attention.forward(
             self.norm1.forward(x), key_padding_mask=key_padding_mask
         )
@@ -254,7 +255,7 @@ class TransformerDecoderLayer(_Block):
             raise TypeError(
                 "a TransformerDecoderLayer needs memory=(batch, keys, width)"
             )
-        x = _as_tokens(x)
+        x = self._as_tokens(x)
         attended = self.attention.forward(
             self.norm1.forward(x), key_padding_mask=key_padding_mask
         )

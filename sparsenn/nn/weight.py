@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import numpy as np
 
+from sparsenn.nn.module import Module
 from sparsenn.random import Purpose, Stream
 from sparsenn.sparse import Origin, SparseParameter, SparsePattern, VirtualWeight
 from sparsenn.sparse.parameter import Initializer
+
+_M = TypeVar("_M", bound=Module)
 
 
 def sparse_weight(
@@ -39,6 +44,11 @@ def sparse_weight(
     by_column : bool
         How it is stored.
     name : str
+
+    Raises
+    ------
+    ValueError
+        If a number or a shape does not fit, or both `nnz` and `pattern` are given.
     """
     stream = Stream(seed, Purpose.INIT, layer=number)
     if pattern is None and nnz is None and density is None:
@@ -62,6 +72,11 @@ def _connections(
 ) -> SparsePattern:
     """The pattern given, or one at random with as many connections as are asked for."""
     if pattern is not None:
+        if nnz is not None:
+            raise ValueError(
+                f"give nnz or a pattern, not both; got nnz={nnz} and a pattern of "
+                f"{pattern.nnz} connections"
+            )
         if pattern.shape != shape:
             raise ValueError(
                 f"the pattern has shape {pattern.shape}, the layer (n_out, n_in) = "
@@ -74,3 +89,14 @@ def _connections(
         nnz = round(density * shape[0] * shape[1])
     stream = Stream(seed, Purpose.PATTERN, layer=number)
     return SparsePattern.random(shape, nnz, stream=stream)
+
+
+def without_origin(module: _M) -> _M:
+    """The module, whose weights are to be read: they were drawn elsewhere.
+
+    Nothing knows by which law, so what would draw anew says so.
+    """
+    for parameter in module.parameters():
+        if isinstance(parameter, SparseParameter):
+            parameter.initializer = parameter.origin = None
+    return module

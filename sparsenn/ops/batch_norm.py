@@ -140,6 +140,7 @@ def batch_norm(
     Parameters
     ----------
     x : Tensor or array_like, shape (batch, channels, ...)
+        Converted to the weight's dtype.
     weight, bias : Tensor or array_like, shape (channels,)
     eps : float
         Added to the variance.
@@ -166,16 +167,14 @@ def batch_norm(
             f"batch_norm takes (batch, channels, ...) with at least one number a "
             f"channel, got {x.shape}"
         )
-    parts = [x, as_tensor(weight, x), as_tensor(bias, x)]
-    for i, part in enumerate(parts):
-        if part.dtype != x.dtype:
-            parts[i] = part.astype(x.dtype)
-    for part in parts[1:]:
+    weight, bias = as_tensor(weight, x), as_tensor(bias, x)
+    for part in (weight, bias):
         if part.shape != (x.shape[1],):
             raise ValueError(
                 f"weight and bias must have shape ({x.shape[1]},), one number a "
                 f"channel; got {part.shape}"
             )
     moments: Moments = []
-    y = apply(_BATCH_NORM, tuple(parts), {"eps": eps, "moments": moments})
+    parts = x.astype(weight.dtype), weight, bias.astype(weight.dtype)
+    y = apply(_BATCH_NORM, parts, {"eps": eps, "moments": moments})
     return y, moments[0].copy(), moments[1].copy()

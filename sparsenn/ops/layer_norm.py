@@ -115,6 +115,7 @@ def layer_norm(x: Any, weight: Any, bias: Any, eps: float = 1e-5) -> Tensor:
     Parameters
     ----------
     x : Tensor or array_like, shape (..., n_features)
+        Converted to the weight's dtype.
     weight, bias : Tensor or array_like, shape (n_features,)
     eps : float
 
@@ -126,8 +127,7 @@ def layer_norm(x: Any, weight: Any, bias: Any, eps: float = 1e-5) -> Tensor:
     ----------
     Ba et al., "Layer normalization", arXiv:1607.06450.
     """
-    x = _checked("layer_norm", x, weight, bias)
-    vectors = as_tensor(weight, x), as_tensor(bias, x)
+    x, *vectors = _checked("layer_norm", x, weight, bias)
     y = apply(_LAYER_NORM, (join_samples(x), *vectors), {"eps": float(eps)})
     return split_samples(y, x.shape[:-1])
 
@@ -138,6 +138,7 @@ def rms_norm(x: Any, weight: Any, eps: float = 1e-5) -> Tensor:
     Parameters
     ----------
     x : Tensor or array_like, shape (..., n_features)
+        Converted to the weight's dtype.
     weight : Tensor or array_like, shape (n_features,)
     eps : float
 
@@ -149,20 +150,21 @@ def rms_norm(x: Any, weight: Any, eps: float = 1e-5) -> Tensor:
     ----------
     Zhang & Sennrich, "Root mean square layer normalization", arXiv:1910.07467.
     """
-    x = _checked("rms_norm", x, weight)
-    y = apply(_RMS_NORM, (join_samples(x), as_tensor(weight, x)), {"eps": float(eps)})
+    x, weight = _checked("rms_norm", x, weight)
+    y = apply(_RMS_NORM, (join_samples(x), weight), {"eps": float(eps)})
     return split_samples(y, x.shape[:-1])
 
 
-def _checked(name: str, x: Any, *vectors: Any) -> Tensor:
+def _checked(name: str, x: Any, *vectors: Any) -> list[Tensor]:
+    """All of them, of the dtype of the first vector."""
     x = as_tensor(x)
     if x.ndim < 1 or x.shape[-1] < 1:
         raise ValueError(f"{name} takes (..., n_features >= 1), got {x.shape}")
-    for vector in vectors:
-        shape = np.shape(getattr(vector, "_data", vector))
-        if shape != x.shape[-1:]:
+    found = [as_tensor(vector, x) for vector in vectors]
+    for vector in found:
+        if vector.shape != x.shape[-1:]:
             raise ValueError(
                 f"{name}: x has shape {x.shape}, so a vector must have shape "
-                f"{x.shape[-1:]}, not {shape}"
+                f"{x.shape[-1:]}, not {vector.shape}"
             )
-    return x
+    return [part.astype(found[0].dtype) for part in (x, *found)]

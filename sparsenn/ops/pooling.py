@@ -17,6 +17,7 @@ from sparsenn.autograd.registry import Sample, apply1, primitive
 from sparsenn.autograd.samples import draw
 from sparsenn.autograd.tensor import Tensor, as_tensor
 from sparsenn.ops.arithmetic import mul
+from sparsenn.sizes import pair
 
 __all__ = ["avg_pool2d", "max_pool2d"]
 
@@ -280,9 +281,9 @@ def _windows(
         )
     windows = Windows(
         (x.shape[2], x.shape[3]),
-        _pair("kernel_size", kernel, 1),
-        _pair("stride", kernel if stride is None else stride, 1),
-        _pair("padding", padding, 0),
+        pair("kernel_size", kernel),
+        pair("stride", kernel if stride is None else stride),
+        pair("padding", padding, 0),
     )
     for k, p in zip(windows.kernel, windows.padding, strict=True):
         if 2 * p > k:
@@ -296,16 +297,6 @@ def _windows(
             f"than the kernel {windows.kernel}"
         )
     return windows
-
-
-def _pair(name: str, value: int | Pair, least: int) -> Pair:
-    pair = (value, value) if isinstance(value, int | np.integer) else tuple(value)
-    if len(pair) != 2 or any(int(n) != n or n < least for n in pair):
-        raise ValueError(
-            f"{name} must be an integer of at least {least} or a pair of them, got "
-            f"{value!r}"
-        )
-    return int(pair[0]), int(pair[1])
 
 
 def max_pool2d(

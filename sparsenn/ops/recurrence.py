@@ -276,8 +276,12 @@ def _reference(
             i, f, g, o = np.split(p + q, 4)
             c = _sigmoid(f) * c + _sigmoid(i) * np.tanh(g)
             rows.append(np.concatenate([_sigmoid(o) * np.tanh(c), c]))
+        elif cell == "rnn-tanh":
+            rows.append(np.tanh(p + q))
+        elif cell == "rnn-relu":
+            rows.append(np.maximum(p + q, 0))
         else:
-            rows.append(np.tanh(p + q) if cell == "rnn-tanh" else np.maximum(p + q, 0))
+            raise NotImplementedError(f"no reference of the cell {cell!r}")
     return np.array(rows[len(state) :])
 
 

@@ -72,6 +72,8 @@ def test_what_is_no_image_is_refused() -> None:
         data.batches(X, np.arange(40), 5, shuffle=False, augment=data.Augmentation())
     with pytest.raises(ValueError, match="at least 0"):
         data.Augmentation(crop=-1)
+    with pytest.raises(ValueError, match="crop must be an integer"):
+        data.Augmentation(crop=1.5)  # type: ignore[arg-type]
 
 
 def test_scaling_by_channels() -> None:

@@ -225,6 +225,24 @@ def test_local_pattern(shape, window, stride, causal) -> None:
     assert np.array_equal(got.to_mask(), expected)
 
 
+def test_a_local_pattern_is_built_once_a_shape(monkeypatch: Any) -> None:
+    built = []
+
+    def count(shape: tuple[int, int], *kind: Any) -> SparsePattern:
+        built.append(shape)
+        return local_pattern(shape, *kind)
+
+    monkeypatch.setattr(f"{nn.MultiheadAttention.__module__}.local_pattern", count)
+    module = nn.MultiheadAttention(4, 2, window=2, seed=0)
+    for time in (5, 5, 6, 6):
+        x = np.random.default_rng(0).standard_normal((2, time, 4)).astype(np.float32)
+        fresh = nn.MultiheadAttention(
+            4, 2, pattern=local_pattern((time, time), 2), seed=0
+        )
+        np.testing.assert_array_equal(module(x).data, fresh(x).data)
+    assert built == [(5, 5), (6, 6)]
+
+
 def test_saved_and_loaded(tmp_path: Path) -> None:
     model = nn.Sequential(
         nn.Embedding(11, 8, seed=0),
@@ -244,6 +262,14 @@ def test_saved_and_loaded(tmp_path: Path) -> None:
     [
         (lambda: nn.MultiheadAttention(6, 4), "divide"),
         (lambda: nn.MultiheadAttention(6, 2, window=-1), "window"),
+        (lambda: nn.MultiheadAttention(6.0, 2), "width must be an integer"),
+        (lambda: nn.TransformerEncoderLayer(6, 2, 2.5), "hidden must be an integer"),
+        (
+            lambda: nn.MultiheadAttention(
+                6, 2, window=1, pattern=SparsePattern.full((3, 3))
+            ),
+            "0 with a pattern",
+        ),
         (lambda: nn.MultiheadAttention(6, 2, nnz=[1]), "4 numbers"),
         (lambda: nn.MultiheadAttention(6, 2)(np.zeros((2, 6))), r"\(2, 6\)"),
         (lambda: ops.attention(*np.zeros((3, 2, 3, 4)), heads=3), "3 heads"),

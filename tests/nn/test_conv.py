@@ -175,22 +175,35 @@ def batch() -> tuple[np.ndarray, np.ndarray]:
     "name", [n for n in topology.METHODS if n not in ("dense", "static")]
 )
 def test_every_evolving_method_trains_it(name: str) -> None:
-    starts_full = name in ("cs", "gmp", "granet")
-    model = network(1.0 if starts_full else 0.3)
+    recipe = topology.METHODS[name]
+    assert recipe is not None
+    model = network(recipe.start(0.3))
     x, y = batch()
     optimizer = optim.SGD(model.parameters(), lr=0.05, momentum=0.9)
     topo = topology.make(
         name, model.parameters(), optimizer, steps_per_epoch=2, total_steps=12,
         density=0.3, seed=0,
     )  # fmt: skip
-    before = sum(w.nnz for w in weights(model))
+    before = [w.pattern for w in weights(model)]
     for _ in range(12):
         topo.backward(nn.functional.cross_entropy(model(x), y))
         topo.step() or optimizer.step()
         optimizer.zero_grad()
+    topo.finish()
     assert np.isfinite(model(x).data).all()
-    if not starts_full:
-        assert sum(w.nnz for w in weights(model)) <= before
+    assert topo.updates
+    patterns = [w.pattern for w in weights(model)]
+    for old, new in zip(before, patterns, strict=True):
+        assert not np.array_equal(old.to_mask(), new.to_mask())
+    total = sum(pattern.nnz for pattern in patterns)
+    if name == "cs":  # its density is an outcome
+        assert 0 < total < sum(pattern.nnz for pattern in before)
+    elif name == "srigl":  # as many for each neuron, from the start on
+        assert total == sum(pattern.nnz for pattern in before)
+    else:
+        assert total == round(
+            0.3 * sum(w.shape[0] * w.shape[1] for w in weights(model))
+        )
 
 
 def weights(model: nn.Module) -> list[Any]:
@@ -225,6 +238,24 @@ def test_wanda_knows_the_inputs_of_a_kernel() -> None:
     kept = np.argsort(-scores, axis=1)[:, :9]
     assert np.array_equal(np.nonzero(layer.weight.pattern.to_mask())[1].reshape(6, 9),
                           np.sort(kept, axis=1))  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"kernel_size": 2.5}, "kernel_size must be an integer of at least 1, or 2"),
+        ({"kernel_size": (2.7, 3)}, r"or 2 of them, got \(2.7, 3\)"),
+        ({"stride": 0}, "stride must be an integer of at least 1"),
+        ({"padding": "same"}, "padding must be an integer of at least 0, or 2 of them"),
+        ({"groups": 2.0}, "groups must be an integer of at least 1, got 2.0"),
+        ({"n_in": 4.0}, "n_in must be an integer of at least 1, got 4.0"),
+        ({"nnz": 5, "pattern": SparsePattern.full((6, 36))}, "nnz or a pattern"),
+    ],
+)
+def test_sizes_are_whole_and_given_once(arguments: Any, message: str) -> None:
+    usual = {"n_in": 4, "n_out": 6, "kernel_size": 3}
+    with pytest.raises(ValueError, match=message):
+        nn.Conv2d(**usual | arguments)
 
 
 def test_bad_arguments() -> None:

@@ -53,6 +53,10 @@ def test_bad_input_is_explained() -> None:
         module(np.zeros((2, 3)))
     with pytest.raises(ValueError, match="0 to 6"):
         module(np.array([[7]]))
+    with pytest.raises(ValueError, match="n_tokens must be an integer of at least 1"):
+        nn.Embedding(7.0, 5)
+    with pytest.raises(ValueError, match="context must be an integer of at least 1"):
+        nn.PositionalEncoding(0, 5)
     with pytest.raises(ValueError, match="density"):
         nn.Embedding(7, 5, 1.5)
     with pytest.raises(ValueError, match="at most 4"):

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from sparsenn import nn
+import sparsenn as snn
+from sparsenn import nn, pruning
 from sparsenn.autograd import Tensor
 from sparsenn.nn.config import to_config
+from sparsenn.random import Purpose, Stream
+from sparsenn.sparse import SparseParameter
 
 
 class Residual(nn.Module):
@@ -76,6 +81,35 @@ def test_configuration_round_trip() -> None:
     shapes = [p.shape for p in m.parameters()]
     assert [p.shape for p in rebuilt.parameters()] == shapes
     assert rebuilt[0].weight.nnz == 0
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        nn.Linear(4, 4, 0.5, seed=0),
+        nn.Conv2d(2, 2, 3, 0.5, seed=0),
+        nn.Embedding(4, 4, 0.5, seed=0),
+        nn.LSTM(3, 4, 2, bidirectional=True, seed=0),
+        nn.MultiheadAttention(4, 2, seed=0),
+        nn.TransformerEncoderLayer(4, 2, seed=0),
+        nn.TransformerDecoderLayer(4, 2, seed=0),
+    ],
+    ids=lambda layer: type(layer).__name__,
+)
+def test_a_loaded_weight_is_not_drawn_by_another_law(
+    layer: nn.Module, tmp_path: Path
+) -> None:
+    snn.save(layer, tmp_path / "m.safetensors")
+    loaded = snn.load(tmp_path / "m.safetensors").train()
+    found = [p for p in loaded.parameters() if isinstance(p, SparseParameter)]
+    assert found
+    for weight in found:
+        with pytest.raises(RuntimeError, match="no initializer to draw from; assign"):
+            weight.draw(Stream(0, Purpose.TEST))
+        with pytest.raises(RuntimeError, match="read from a file"):
+            weight.initial_values()
+    with pytest.raises(RuntimeError, match="set its `initializer`"):
+        pruning.random(nn.Sequential(loaded), 0.1, values="redraw")
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -177,6 +178,17 @@ def test_dropout_is_between_layers_and_in_training_alone() -> None:
     assert np.array_equal(layer(x)[0].data, plain)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_dropout_of_a_loaded_layer_goes_on(kind: Any, tmp_path: Path) -> None:
+    layer = kind(3, 8, 2, dropout=0.5, seed=7, number=4)
+    x = np.random.default_rng(0).standard_normal((2, 3, 3)).astype(np.float32)
+    layer(x)
+    snn.save(layer, tmp_path / "m.safetensors")
+    loaded = snn.load(tmp_path / "m.safetensors").train()
+    assert loaded.config() == layer.config()
+    np.testing.assert_array_equal(loaded(x)[0].data, layer(x)[0].data)
+
+
 def test_final_states_of_both_directions() -> None:
     layer = nn.LSTM(3, 4, 2, bidirectional=True, seed=0)
     x = Sequences(np.random.default_rng(0).standard_normal((5, 6, 3)), [1, 6, 2, 3, 3])
@@ -199,9 +211,16 @@ def test_what_does_not_fit_is_said() -> None:
         layer(x, [1.0, 2.0])
     with pytest.raises(ValueError, match=r"a pair of shape \(1, 2, 4\)"):
         layer(x, None, np.zeros((1, 2, 4)))
+    with pytest.raises(ValueError, match="Sequences have their own"):
+        layer(Sequences(x, [5, 2]), [1, 1])
+    for module in (nn.Outputs(), nn.FinalState()):
+        with pytest.raises(TypeError, match=r"LSTM returns, got a Tensor of shape \(2"):
+            module(x)
+    with pytest.raises(ValueError, match="n_hidden must be an integer of at least 1"):
+        nn.GRU(3, 4.5)
     with pytest.raises(ValueError, match="nnz has 1 entries, the layers have 2"):
         nn.GRU(3, 4, nnz=[5])
-    with pytest.raises(ValueError, match="n_layers at least 1"):
+    with pytest.raises(ValueError, match="n_layers must be an integer of at least 1"):
         nn.GRU(3, 4, 0)
 
 

@@ -64,7 +64,7 @@ def test_means_count_padding_as_zeros(case) -> None:
     [
         ((2, 3, 4), (2,), "batch, channels, height, width"),
         ((1, 1, 4, 4), (0,), "kernel_size must be an integer of at least 1"),
-        ((1, 1, 4, 4), ((2, 2, 2),), "pair"),
+        ((1, 1, 4, 4), ((2, 2, 2),), "or 2 of them"),
         ((1, 1, 4, 4), (2, 0), "stride must be"),
         ((1, 1, 4, 4), (2, 2, 2), "more than half"),
         ((1, 1, 4, 4), (5,), "smaller than the kernel"),
