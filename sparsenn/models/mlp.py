@@ -19,6 +19,7 @@ ACTIVATIONS: dict[str, Callable[[int, int], nn.Module]] = {
     "all-relu": lambda n, number: nn.AllReLU(number),
     "srelu": lambda n, number: nn.SReLU(n),
     "gelu": lambda n, number: nn.GELU(),
+    "silu": lambda n, number: nn.SiLU(),
     "sigmoid": lambda n, number: nn.Sigmoid(),
     "tanh": lambda n, number: nn.Tanh(),
     "k-winners": lambda n, number: nn.KWinners(n),

@@ -9,6 +9,7 @@ from sparsenn.nn.activation import (
     LeakyReLU,
     ReLU,
     Sigmoid,
+    SiLU,
     SReLU,
     Tanh,
 )
@@ -23,7 +24,13 @@ from sparsenn.nn.k_winners import KWinners
 from sparsenn.nn.linear import Linear
 from sparsenn.nn.module import Module
 from sparsenn.nn.norm import GroupNorm, LayerNorm, LayerNorm2d, RMSNorm
-from sparsenn.nn.pooling import AvgPool2d, GlobalAvgPool, MaxPool2d
+from sparsenn.nn.pooling import (
+    AvgPool1d,
+    AvgPool2d,
+    GlobalAvgPool,
+    MaxPool1d,
+    MaxPool2d,
+)
 from sparsenn.nn.recurrent import GRU, LSTM, RNN, FinalState, Outputs
 from sparsenn.nn.residual import Identity, PaddedShortcut, Residual
 from sparsenn.nn.shape import Flatten, OverPlaces, ToImage
@@ -35,6 +42,7 @@ __all__ = [
     "LSTM",
     "RNN",
     "AllReLU",
+    "AvgPool1d",
     "AvgPool2d",
     "BatchNorm1d",
     "BatchNorm2d",
@@ -52,6 +60,7 @@ __all__ = [
     "LayerNorm2d",
     "LeakyReLU",
     "Linear",
+    "MaxPool1d",
     "MaxPool2d",
     "Module",
     "MultiheadAttention",
@@ -64,6 +73,7 @@ __all__ = [
     "Residual",
     "SReLU",
     "Sequential",
+    "SiLU",
     "Sigmoid",
     "Tanh",
     "ToImage",

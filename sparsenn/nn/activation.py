@@ -46,6 +46,16 @@ class GELU(_Plain):
 
 @final
 @layer
+class SiLU(_Plain):
+    """``x / (1 + exp(-x))``, also named swish (arXiv:1702.03118)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Elementwise."""
+        return ops.silu(x)
+
+
+@final
+@layer
 class Sigmoid(_Plain):
     """``1 / (1 + exp(-x))``."""
 

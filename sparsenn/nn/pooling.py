@@ -1,13 +1,15 @@
-"""Pooling over windows of images and over whole images."""
+"""Pooling over windows of images and sequences, and over all of their places."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, ClassVar, final
 
 from sparsenn import ops
 from sparsenn.autograd import Tensor
 from sparsenn.nn.config import layer
 from sparsenn.nn.module import Module
+from sparsenn.sizes import pair, whole
 
 
 class _Pool(Module):
@@ -21,9 +23,9 @@ class _Pool(Module):
         stride: int | tuple[int, int] | None = None,
         padding: int | tuple[int, int] = 0,
     ) -> None:
-        self.kernel_size = _pair(kernel_size)
-        self.stride = self.kernel_size if stride is None else _pair(stride)
-        self.padding = _pair(padding)
+        self.kernel_size = pair("kernel_size", kernel_size)
+        self.stride = pair("stride", self.kernel_size if stride is None else stride)
+        self.padding = pair("padding", padding, 0)
 
     def config(self) -> dict[str, Any]:
         """Kernel, stride and padding along height and width."""
@@ -50,13 +52,6 @@ class _Pool(Module):
             f"{type(self).__name__}({self.kernel_size}, stride={self.stride}, "
             f"padding={self.padding})"
         )
-
-
-def _pair(value: int | tuple[int, int]) -> tuple[int, int]:
-    if isinstance(value, int):
-        return value, value
-    first, second = value
-    return first, second
 
 
 @final
@@ -94,6 +89,69 @@ class AvgPool2d(_Pool):
     def forward(self, x: Tensor) -> Tensor:
         """(batch, channels, height, width) to (batch, channels, height', width')."""
         return ops.avg_pool2d(x, self.kernel_size, self.stride, self.padding)
+
+
+class _Pool1d(Module):
+    """Sizes of windows of sequences, which are images of height 1."""
+
+    unitwise: ClassVar[bool] = False
+
+    def __init__(
+        self, kernel_size: int, stride: int | None = None, padding: int = 0
+    ) -> None:
+        self.kernel_size = whole("kernel_size", kernel_size)
+        self.stride = whole("stride", kernel_size if stride is None else stride)
+        self.padding = whole("padding", padding, 0)
+
+    def config(self) -> dict[str, Any]:
+        """Kernel, stride and padding."""
+        names = ("kernel_size", "stride", "padding")
+        return {name: getattr(self, name) for name in names}
+
+    def _pool(self, pool: Callable[..., Tensor], x: Tensor) -> Tensor:
+        if x.ndim != 3:
+            raise ValueError(
+                f"{type(self).__name__} takes (batch, channels, length), got {x.shape}"
+            )
+        sizes = (1, self.kernel_size), (1, self.stride), (0, self.padding)
+        return ops.squeeze(pool(ops.expand_dims(x, 2), *sizes), 2)
+
+
+@final
+@layer
+class MaxPool1d(_Pool1d):
+    """The largest number of each window of a sequence.
+
+    Parameters
+    ----------
+    kernel_size : int
+        Places of a window.
+    stride : int, optional
+        Between windows, by default `kernel_size`.
+    padding : int
+        At both ends, at most half of `kernel_size`.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(batch, channels, length) to (batch, channels, length')."""
+        return self._pool(ops.max_pool2d, x)
+
+    def paths(self, x: Tensor) -> Tensor:
+        """The mean: a path leads through every place of a window."""
+        return self._pool(ops.avg_pool2d, x)
+
+
+@final
+@layer
+class AvgPool1d(_Pool1d):
+    """The mean of each window of a sequence, padding counted as zeros.
+
+    Parameters are those of :class:`MaxPool1d`.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(batch, channels, length) to (batch, channels, length')."""
+        return self._pool(ops.avg_pool2d, x)
 
 
 @final

@@ -15,6 +15,7 @@ ACTIVATIONS = {
     "relu": lambda n: [nn.ReLU()],
     "gelu": lambda n: [nn.GELU()],
     "sigmoid": lambda n: [nn.Sigmoid()],
+    "silu": lambda n: [nn.SiLU()],
     "tanh and dropout": lambda n: [nn.Tanh(), nn.Dropout(0.5, seed=0)],
     "leaky": lambda n: [nn.LeakyReLU(0.1)],
     "all-relu": lambda n: [nn.AllReLU(1)],

@@ -81,6 +81,13 @@ def test_gelu() -> None:
     check(nn.GELU(), x, x * norm.cdf(x))
 
 
+def test_silu() -> None:
+    from scipy.special import expit
+
+    x = batch(5, 7)
+    check(nn.SiLU(), x, x * expit(x))
+
+
 def test_srelu_has_three_pieces() -> None:
     module = nn.SReLU(4, dtype=np.float64)
     module.a_right.assign_(np.full(4, 0.5))
@@ -110,6 +117,34 @@ def test_rms_norm() -> None:
     x = batch(2, 5, 9)
     scaled = x / np.sqrt((x * x).mean(-1, keepdims=True) + 1e-5)
     check(module, x, scaled * module.weight.data)
+
+
+@pytest.mark.parametrize(
+    ("module", "shape"),
+    [
+        (nn.LayerNorm(4), (5, 3, 4)),
+        (nn.RMSNorm(4), (5, 3, 4)),
+        (nn.GroupNorm(2, 4), (5, 4, 3)),
+        (nn.LayerNorm2d(4), (5, 4, 3, 2)),
+        (nn.BatchNorm1d(4), (5, 4)),
+        (nn.BatchNorm1d(4).eval(), (5, 4)),
+        (nn.BatchNorm2d(4), (5, 4, 3, 2)),
+        (nn.TransformerEncoderLayer(4, 2, seed=0), (5, 3, 4)),
+    ],
+)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_input_takes_the_dtype_of_the_weights(
+    module: nn.Module, shape: tuple[int, ...], dtype: type
+) -> None:
+    for parameter in module.parameters():
+        values = getattr(parameter, "values", parameter)
+        assert values.dtype == np.float32
+    x = batch(*shape).astype(np.float32).astype(dtype)
+    y = module(x)
+    assert y.dtype == np.float32
+    np.testing.assert_array_equal(y.data, module(x.astype(np.float32)).data)
+    with pytest.raises(ValueError, match=r"\(5, 3, 7, 2\)"):
+        module(np.zeros((5, 3, 7, 2), dtype))
 
 
 def test_batch_norm_of_one_sample_uses_what_it_has_learnt() -> None:
@@ -202,6 +237,15 @@ def test_linear_holds_exactly_its_connections(n: int, m: int, density: float) ->
         (lambda: nn.Linear(3, 2, 1.5), r"density must be in \[0, 1\], got 1.5"),
         (lambda: nn.Linear(3, 2, float("nan")), "density"),
         (lambda: nn.Linear(-1, 2), "at least 0"),
+        (lambda: nn.Linear(3.0, 2), "n_in must be an integer of at least 0, got 3.0"),
+        (
+            lambda: nn.Linear(3, 2, nnz=1, pattern=SparsePattern.full((2, 3))),
+            "nnz or a pattern, not both; got nnz=1 and a pattern of 6 connections",
+        ),
+        (lambda: nn.LayerNorm(-3), "n_features must be an integer of at least 0"),
+        (lambda: nn.LayerNorm(3, eps=-1), "eps must be at least 0 and finite, got -1"),
+        (lambda: nn.BatchNorm1d(3, np.nan), "eps must be at least 0 and finite"),
+        (lambda: nn.BatchNorm1d(3, momentum=5), r"momentum must be in \[0, 1\], got 5"),
         (lambda: nn.Linear(3, 2, nnz=7), "7"),
         (lambda: nn.Linear(3, 2, pattern=SparsePattern.full((3, 2))), r"\(2, 3\)"),
         (lambda: nn.Linear(3, 2, seed=0)(np.zeros((4, 5))), r"\(4, 3\)"),
@@ -220,3 +264,39 @@ def test_layers_refuse(call, message: str) -> None:
 def test_sequential_takes_modules_only() -> None:
     with pytest.raises(TypeError, match="layer 1 of a Sequential is a function"):
         nn.Sequential(nn.ReLU(), lambda x: x)  # type: ignore[arg-type]
+
+
+def test_a_sequential_names_both_layers_where_a_state_is_in_the_way() -> None:
+    x = batch(2, 5, 3)
+    gru, linear = nn.GRU(3, 4, seed=0), nn.Linear(4, 2, seed=1)
+    for rest in (linear, nn.Sequential(linear)):
+        with pytest.raises(TypeError, match=r"1 \(Linear\).* 0 \(GRU\).*FinalState"):
+            nn.Sequential(gru, rest)(x)
+    passed_on = nn.Sequential(gru, nn.Identity(), nn.Sequential(nn.Outputs(), linear))
+    assert passed_on(x).shape == (2, 5, 2)
+
+    class Last(nn.Module):
+        """A user's module that takes both."""
+
+        def forward(self, x: tuple[Tensor, Tensor]) -> Tensor:  # type: ignore[override]
+            return x[1][-1]
+
+    assert nn.Sequential(gru, Last(), linear)(x).shape == (2, 2)
+
+
+def test_a_nested_sequential_is_indented() -> None:
+    inner = nn.Sequential(nn.ReLU(), nn.Residual(nn.Sequential(nn.Tanh())))
+    assert repr(nn.Sequential(inner, nn.Flatten())) == (
+        "Sequential(\n"
+        "  (0): Sequential(\n"
+        "    (0): ReLU()\n"
+        "    (1): Residual(\n"
+        "      (branch): Sequential(\n"
+        "        (0): Tanh()\n"
+        "      )\n"
+        "      (shortcut): Identity()\n"
+        "    )\n"
+        "  )\n"
+        "  (1): Flatten()\n"
+        ")"
+    )

@@ -62,6 +62,8 @@ def test_group_norm(groups: int) -> None:
     check(module, x, normed.reshape(x.shape))
     with pytest.raises(ValueError, match="multiple of n_groups"):
         nn.GroupNorm(3, 4)
+    with pytest.raises(ValueError, match="multiple of n_groups"):
+        nn.GroupNorm(2, 0)
 
 
 def test_pooling() -> None:
@@ -71,6 +73,26 @@ def test_pooling() -> None:
     check(nn.AvgPool2d(2), x, tiles.mean((3, 5)))
     check(nn.GlobalAvgPool(), x, x.mean((2, 3)))
     check(nn.MaxPool2d((4, 6), stride=1), x, x.max((2, 3), keepdims=True))
+    check(nn.MaxPool2d(np.int64(2)), x, tiles.max((3, 5)))
+    for sizes in ((0,), (2.5,), ((2, 2, 2),), (2, 0), (2, 2, -1)):
+        with pytest.raises(ValueError, match="must be an integer of at least"):
+            nn.MaxPool2d(*sizes)
+
+
+def test_pooling_of_sequences() -> None:
+    x = images(2, 3, 6)
+    tiles = x.reshape(2, 3, 3, 2)
+    check(nn.MaxPool1d(2), x, tiles.max(3))
+    check(nn.AvgPool1d(2), x, tiles.mean(3))
+    shifted = np.pad(x, ((0, 0), (0, 0), (1, 1)), constant_values=-np.inf)
+    wanted = np.maximum(np.maximum(shifted[..., :-2], x), shifted[..., 2:])[..., ::2]
+    check(nn.MaxPool1d(3, stride=2, padding=1), x, wanted)
+    both = nn.Sequential(nn.Conv1d(3, 4, 3, padding=1, seed=0), nn.MaxPool1d(3, 1))
+    assert both(x.astype(np.float32)).shape == (2, 4, 4)
+    with pytest.raises(ValueError, match=r"MaxPool1d takes \(batch, channels, length"):
+        nn.MaxPool1d(2)(images(2, 3, 4, 6))
+    with pytest.raises(ValueError, match="must be an integer of at least"):
+        nn.AvgPool1d((2, 2))
 
 
 def test_rows_become_images_and_images_rows() -> None:
