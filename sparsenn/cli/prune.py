@@ -15,6 +15,7 @@ from sparsenn.cli.options import BY_NAME
 from sparsenn.cli.output import count, one_line, peak_rss_bytes, percent, print_json
 from sparsenn.cli.prepare import Prepared, absolute, make_optimizer, make_schedule
 from sparsenn.cli.rundir import RunDirectory
+from sparsenn.cli.starts import STARTS
 from sparsenn.cli.training import train_run
 
 HELP = "prune a trained model, and fine-tune it if wanted"
@@ -151,9 +152,10 @@ def _asked(args: argparse.Namespace) -> tuple[tuple[bool, int, int] | None, floa
             raise UsageError(f"--method N:M must have 1 <= N <= M, got {args.method}")
         return (found[1] is not None, n, m), 0.0
     if args.method not in METHODS:
+        hint = f"; before training: train --init {args.method}"
         raise UsageError(
             f"--method must be one of {', '.join(METHODS)}, N:M or wanda-N:M; "
-            f"got {args.method!r}"
+            f"got {args.method!r}{hint if args.method in STARTS else ''}"
         )
     if density is None:
         raise UsageError("--density is missing: the share of all weights that stays")

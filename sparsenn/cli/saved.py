@@ -16,7 +16,7 @@ from sparsenn.cli.output import one_line
 from sparsenn.cli.prepare import load_data
 from sparsenn.cli.rundir import RunDirectory, model_path
 from sparsenn.data import DataError, is_text
-from sparsenn.models import context_of
+from sparsenn.nn.embedding import context_of
 from sparsenn.sparse import SparseParameter
 from sparsenn.train.cost import weights
 

@@ -118,7 +118,8 @@ def settle(model: Any, settings: dict[str, Any], data: Any, dense: list[int]) ->
     Raises
     ------
     UsageError
-        If connections do not fit where the control may put them.
+        If the first layer does not take features, or connections do not fit where the
+        control may put them.
     """
     from sparsenn import pruning
 
@@ -127,7 +128,7 @@ def settle(model: Any, settings: dict[str, Any], data: Any, dense: list[int]) ->
     if control in ("shuffle", "shuffle-inputs"):
         columns: dict[int | str, Any] | None = None
         if control == "shuffle-inputs":
-            columns = {"first": pruning.varying_inputs(data.x_train)}
+            columns = _varying_columns(model, data)
         try:
             pruning.shuffle(model, seed, columns=columns, keep_dense=dense)
         except ValueError as error:
@@ -138,6 +139,21 @@ def settle(model: Any, settings: dict[str, Any], data: Any, dense: list[int]) ->
             others = [i for i in range(len(found)) if i != number]
             gain = getattr(weight.initializer, "gain", 1.0)
             pruning.isometry(model, gain=gain, exempt=others)
+
+
+def _varying_columns(model: Any, data: Any) -> dict[int | str, Any]:
+    """Inputs that are not constant, of each weight that sees them."""
+    from sparsenn import pruning
+
+    if data.is_text or weights(model)[0].kernel:
+        given = "a text" if data.is_text else "a convolution of images"
+        raise UsageError(
+            "--init-control shuffle-inputs is for rows and sequences of features, got "
+            f"{given}; use shuffle"
+        )
+    # A recurrent layer has a weight of its input for each direction.
+    names = [name for name, _ in model.named_parameters() if "weight_ih_l0" in name]
+    return dict.fromkeys(names or ["first"], pruning.varying_inputs(data.x_train))
 
 
 def _batches(

@@ -118,6 +118,7 @@ class Dataset:
                 f"{self.name}: a test sample has shape {tuple(self.x_test.shape[1:])}, "
                 f"a training sample {self.shape}; they must agree"
             )
+        self._check_image()
         return self
 
     def describe(self) -> str:
@@ -143,6 +144,16 @@ class Dataset:
 
     def __repr__(self) -> str:
         return f"<Dataset {self.describe()}>"
+
+    def _check_image(self) -> None:
+        """Refuse (channels, height, width), which would be read as a low image."""
+        shape = self.shape
+        if self.image and len(shape) == 3 and shape[0] in (1, 3, 4) and shape[2] > 4:
+            raise DataError(
+                f"{self.name}: images of shape {shape} look as if channels came first; "
+                "allowed are (samples, height, width, channels), which "
+                "x.transpose(0, 2, 3, 1) makes of them"
+            )
 
     def _check_part(self, part: str, x: Any, y: npt.NDArray[np.int64]) -> None:
         where = f"{self.name}, {part} part"

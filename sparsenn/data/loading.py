@@ -56,9 +56,9 @@ def load(
     Parameters
     ----------
     data : str or path-like
-        `digits` (part of the package), `mnist`, `fashion-mnist`, `cifar10`,
-        `cifar10-jpeg`, `japanese-vowels` or `tinyshakespeare`, found in
-        `$SPARSENN_DATA` or else downloaded; or a path: a directory of IDX files,
+        `digits` (part of the package); `mnist`, `fashion-mnist` or `cifar10`, found in
+        `$SPARSENN_DATA` or else downloaded; `cifar10-jpeg`, `japanese-vowels` or
+        `tinyshakespeare`, found there alone; or a path: a directory of IDX files,
         `.csv[.gz]`, `.npz` with `x_train, y_train` and optionally `x_test, y_test`, a
         sparse `.npz` of SciPy with `labels`, `.svm` or `.svmlight[.gz]`, `.mat` with
         `X, Y`, `.ts[.gz]` of sequences, `.txt[.gz]` of text to predict by

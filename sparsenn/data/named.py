@@ -158,14 +158,14 @@ TEXTS = {
 
 
 def read_named(name: str) -> Parts:
-    """Read a data set by its name, downloading it if need be.
+    """Read a data set by its name, downloading it if need be and it can be.
 
     Parameters
     ----------
     name : str
         `digits`, which is part of the package, or a key of `NAMED`: looked for in
-        `$SPARSENN_DATA`, then downloaded (once) to the user's cache. Every file is
-        verified by its SHA-256.
+        `$SPARSENN_DATA`, then downloaded (once) to the user's cache, if it has `urls`.
+        Every file is verified by its SHA-256.
 
     Returns
     -------

@@ -185,8 +185,8 @@ def load_text(
     Parameters
     ----------
     text : str or path-like
-        `tinyshakespeare`, found in `$SPARSENN_DATA` or else downloaded, or a file in
-        UTF-8, which may be compressed by gzip. A name goes before a path.
+        `tinyshakespeare`, found in `$SPARSENN_DATA` (it cannot be downloaded), or a
+        file in UTF-8, which may be compressed by gzip. A name goes before a path.
     val_fraction, test_fraction : float
         Shares of the characters, at the end of the text: first of the validation
         part, then of the test part.

@@ -12,7 +12,7 @@ from sparsenn.models.build import (
     parse_sizes,
     sizes_for,
 )
-from sparsenn.models.generate import context_of, generate
+from sparsenn.models.generate import generate
 from sparsenn.models.gpt import gpt
 from sparsenn.models.import_dense import import_dense
 from sparsenn.models.lenet import lenet5
@@ -30,7 +30,6 @@ __all__ = [
     "axes_of",
     "build",
     "char_rnn",
-    "context_of",
     "generate",
     "gpt",
     "import_dense",

@@ -10,11 +10,13 @@ import numpy as np
 
 from sparsenn import nn
 from sparsenn.random import as_seed
+from sparsenn.sizes import pair, whole
 from sparsenn.sparse import allocate
 
 __all__ = ["Layers", "weight_axes", "with_budget"]
 
 Shape = tuple[int, ...]
+Size = int | tuple[int, int]
 
 
 class Layers:
@@ -34,7 +36,8 @@ class Layers:
     Attributes
     ----------
     axes : list of tuple of int
-        (n_out, n_in), for a convolution also its kernel, of each weight made so far.
+        (n_out, n_in) of each weight made so far; of a convolution n_in is that of a
+        group, and its kernel follows.
     """
 
     def __init__(
@@ -55,21 +58,32 @@ class Layers:
         self,
         n_in: int,
         n_out: int,
-        kernel_size: int,
+        kernel_size: Size,
         *,
-        stride: int = 1,
-        padding: int | None = None,
+        stride: Size = 1,
+        padding: Size | None = None,
+        dilation: Size = 1,
+        groups: int = 1,
         bias: bool = False,
         gain: float = math.sqrt(2.0),
     ) -> nn.Conv2d:
-        """A convolution; by default padded so that stride 1 keeps the size."""
-        axes = (n_out, n_in, kernel_size, kernel_size)
+        """A convolution; by default padded so that odd kernels keep the size.
+
+        Sizes are an integer, or a pair of height and width.
+        """
+        height, width = pair("kernel_size", kernel_size)
+        if padding is None:
+            down, across = pair("dilation", dilation)
+            padding = height // 2 * down, width // 2 * across
+        axes = n_out, n_in // whole("groups", groups), height, width
         return nn.Conv2d(
             n_in,
             n_out,
-            kernel_size,
+            (height, width),
             stride=stride,
-            padding=kernel_size // 2 if padding is None else padding,
+            padding=padding,
+            dilation=dilation,
+            groups=groups,
             bias=bias,
             **self._common(axes, gain),
         )

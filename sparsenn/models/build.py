@@ -13,7 +13,7 @@ from sparsenn.models.gpt import gpt
 from sparsenn.models.lenet import lenet5
 from sparsenn.models.mixer import mixer
 from sparsenn.models.mlp import mlp
-from sparsenn.models.recurrent import char_rnn, recurrent
+from sparsenn.models.recurrent import LAYERS, char_rnn, recurrent
 from sparsenn.models.resnet import resnet, wide_resnet
 from sparsenn.models.vgg import vgg
 
@@ -48,7 +48,7 @@ def _widths(text: str) -> list[int]:
     return [0 if word == "m" else int(word) for word in text.split("-")]
 
 
-_RECURRENT = r"(bi)?(rnn|gru|lstm):(?:([1-9][0-9]?)x)?([1-9][0-9]{0,5})"
+_RECURRENT = rf"(bi)?({'|'.join(LAYERS)}):(?:([1-9][0-9]?)x)?([1-9][0-9]{{0,5}})"
 
 
 def _recurrent(groups: tuple[str, ...], **options: Any) -> nn.Sequential:

@@ -9,9 +9,10 @@ import numpy.typing as npt
 
 from sparsenn import nn
 from sparsenn.autograd import no_grad
+from sparsenn.nn.embedding import context_of
 from sparsenn.random import Purpose, Stream, as_seed
 
-__all__ = ["context_of", "generate"]
+__all__ = ["generate"]
 
 
 def generate(
@@ -112,11 +113,3 @@ def _scores(model: nn.Module, tokens: npt.NDArray[np.int64]) -> npt.NDArray[np.f
     if not np.isfinite(scores).all():
         raise ValueError("the model's scores are not finite")
     return scores
-
-
-def context_of(model: nn.Module) -> int | None:
-    """The most tokens that a model's positional encoding has; None without one."""
-    found = (
-        m for _, m in model.named_modules() if isinstance(m, nn.PositionalEncoding)
-    )
-    return next((module.context for module in found), None)

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from sparsenn import nn
 from sparsenn.models.budget import Layers, with_budget
+from sparsenn.sizes import whole
 
 Image = tuple[int, int, int]
 Shortcut = Literal["A", "B"]
@@ -15,6 +16,7 @@ Shortcut = Literal["A", "B"]
 # Blocks of each of the four stages of the article's networks for large images.
 _STAGES = {
     18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3),
+    152: (3, 8, 36, 3),
 }  # fmt: skip
 _BOTTLENECK = 50  # from this depth on
 _EXPANSION = 4  # of a bottleneck's last convolution
@@ -39,7 +41,7 @@ def resnet(
     depth : int
         Layers with weights on the longest path. 20, 32, 44, ... (6 n + 2): three stages
         of n basic blocks, the article's networks for CIFAR. 18 and 34: four stages of
-        basic blocks; 50 and 101: of bottlenecks.
+        basic blocks; 50, 101 and 152: of bottlenecks.
     density : float or None
         Of the whole network, see :func:`sparsenn.models.with_budget`.
     image : tuple of int
@@ -70,6 +72,8 @@ def resnet(
         known = ", ".join(map(str, _STAGES))
         raise ValueError(f"depth must be 6 n + 2 or one of {known}; got {depth}")
     small = len(stages) == 3
+    if width is None:
+        width = 16 if small else 64
     if shortcut is None:
         shortcut = "A" if small else "B"
     if shortcut not in ("A", "B"):
@@ -77,7 +81,7 @@ def resnet(
     build = partial(
         _resnet,
         stages=stages,
-        width=width or (16 if small else 64),
+        width=whole("width", width),
         block=bottleneck if not small and depth >= _BOTTLENECK else basic_block,
         image=image,
         n_classes=n_classes,

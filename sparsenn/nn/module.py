@@ -337,8 +337,17 @@ class Module(ABC):
         Parameters
         ----------
         input_shape : tuple of int, optional
-            Of one sample, which multiplications are counted of; by default
-            :attr:`input_shape`.
+            Of one sample, which multiplications (MACs) are counted of; by default
+            :attr:`input_shape`, or after an embedding the context of the model's
+            positional encoding. Where neither says, they are left out.
+
+        Notes
+        -----
+        Each connection is a multiplication wherever it is applied: at each pixel of a
+        convolution's result, each step, each token. A sparse embedding uses the
+        connections of a token, of all of them in the mean. Dense tables, and the
+        products of attention itself (Q K^T and P V, which no density changes), are not
+        counted. Bytes are of values and positions.
         """
         return summary.table(self, input_shape)
 

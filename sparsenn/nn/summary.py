@@ -6,7 +6,9 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from sparsenn.nn.trace import applications
+import numpy as np
+
+from sparsenn.nn.trace import multiplications
 from sparsenn.sparse import SparseParameter
 
 if TYPE_CHECKING:
@@ -16,20 +18,17 @@ _HEAD = ("parameter", "shape", "connections", "density", "MACs", "bytes")
 
 
 def table(module: Module, input_shape: Sequence[int] | None = None) -> str:
-    """One line a parameter, and the totals; bytes are of values and positions.
-
-    MACs, multiplications of one sample, are left out where nobody says what shape it
-    has.
-    """
+    """One line a parameter, and the totals, as :meth:`Module.summary` says."""
     rows = [_HEAD]
-    applied = applications(module, input_shape)
+    sample = _sample(module, input_shape)
+    made = {} if sample is None else multiplications(module, sample)
     weights = positions = total_bytes = total_macs = 0
     for name, parameter in module.named_parameters():
         if isinstance(parameter, SparseParameter):
             weights += parameter.nnz
             positions += math.prod(parameter.shape)
             size = parameter.nbytes
-            macs = parameter.nnz * applied.get(id(parameter), 0)
+            macs = made.get(id(parameter), 0)
             total_macs += macs
             rows.append(
                 (
@@ -37,7 +36,7 @@ def table(module: Module, input_shape: Sequence[int] | None = None) -> str:
                     " x ".join(map(str, parameter.axes)),
                     "virtual" if parameter.virtual else f"{parameter.nnz:,}",
                     f"{parameter.density:.4g}",
-                    f"{macs:,}" if applied else "",
+                    f"{macs:,}" if made else "",
                     f"{size:,}",
                 )
             )
@@ -47,7 +46,7 @@ def table(module: Module, input_shape: Sequence[int] | None = None) -> str:
             rows.append((name, shape, "", "", "", f"{size:,}"))
         total_bytes += size
     density = f"{weights / positions:.4g}" if positions else ""
-    macs_text = f"{total_macs:,}" if applied else ""
+    macs_text = f"{total_macs:,}" if made else ""
     rows.append(("total", "", f"{weights:,}", density, macs_text, f"{total_bytes:,}"))
 
     widths = [max(len(row[i]) for row in rows) for i in range(len(_HEAD))]
@@ -63,3 +62,20 @@ def table(module: Module, input_shape: Sequence[int] | None = None) -> str:
     if module.frozen is not None:
         note += f"\nfrozen for batches of {module.frozen}"
     return "\n".join([lines[0], rule, *lines[1:-1], rule, lines[-1], note])
+
+
+def _sample(module: Module, shape: Sequence[int] | None) -> np.ndarray | None:
+    """A batch of one sample of zeros; of tokens, if an embedding comes first."""
+    from sparsenn.nn.embedding import Embedding, context_of
+
+    parts = [part for _, part in module.named_modules()]
+    first = next(part for part in parts if not list(part.children()))
+    dtypes = [parameter.dtype for parameter in module.parameters()]
+    dtype = np.dtype(dtypes[0] if dtypes else np.float32)
+    shape = module.input_shape if shape is None else shape
+    if isinstance(first, Embedding):
+        dtype = np.dtype(np.int64)
+        if shape is None:  # as many tokens as there are positions, if that is limited
+            context = context_of(module)
+            shape = None if context is None else (context,)
+    return None if shape is None else np.zeros((1, *shape), dtype)

@@ -1,8 +1,8 @@
-"""How often each weight of a model is applied to a sample."""
+"""How many multiplications each weight of a model makes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -15,34 +15,28 @@ if TYPE_CHECKING:
     from sparsenn.nn.module import Module
 
 
-def applications(
-    module: Module, input_shape: Sequence[int] | None = None
-) -> dict[int, int]:
-    """To how many places of one sample each sparse weight is applied.
+def multiplications(module: Module, x: Any) -> dict[int, int]:
+    """How many multiplications each sparse weight makes of a batch.
 
-    A convolution's weight is applied to every pixel of its result, others once; those
-    of layers over sequences to each of their steps. Each connection of a weight is as
-    many multiplications.
+    A convolution's weight is applied to every pixel of its result, that of a layer over
+    sequences to each of their steps, others once a sample; each connection is then a
+    multiplication. An embedding uses the connections of a token alone, of all of them
+    in the mean.
 
     Parameters
     ----------
     module : Module
-        A sample of zeros goes through it, in evaluation.
-    input_shape : sequence of int, optional
-        Of that sample; by default what the module says that it takes.
+        It is called in evaluation, and stays as it was.
+    x : array_like
+        Any batch that it takes.
 
     Returns
     -------
     dict of int to int
-        By ``id(weight)``. Empty if the module does not say what it takes.
+        By ``id(weight)``, of those that took part.
     """
-    shape = module.input_shape if input_shape is None else tuple(input_shape)
-    if shape is None:
-        return {}
     found: dict[int, int] = {}
     modes = [(part, part.training) for _, part in module.named_modules()]
-    dtypes = [p.dtype for p in module.parameters()]
-    x = np.zeros((1, *shape), dtypes[0] if dtypes else np.float32)
     try:
         with no_grad(), _watched(module, found):
             module.eval()(x)
@@ -70,13 +64,16 @@ def _watched(module: Module, found: dict[int, int]) -> Iterator[None]:
 def _counting(
     forward: Callable[..., Any], weights: list[SparseParameter], found: dict[int, int]
 ) -> Callable[..., Any]:
-    def wrapped(*arguments: Any, **options: Any) -> Any:
-        result = forward(*arguments, **options)
+    def wrapped(x: Any, *arguments: Any, **options: Any) -> Any:
+        result = forward(x, *arguments, **options)
         y = result[0] if isinstance(result, tuple) else result
+        tokens = isinstance(x, np.ndarray) and x.dtype.kind in "iu"
         for weight in weights:
             n_features = y.shape[1] if weight.kernel else y.shape[-1]
-            places = y.size // n_features if n_features else 0
-            found[id(weight)] = found.get(id(weight), 0) + places
+            made = weight.nnz * (y.size // n_features if n_features else 0)
+            if tokens:
+                made //= weight.shape[1]
+            found[id(weight)] = found.get(id(weight), 0) + made
         return result
 
     return wrapped

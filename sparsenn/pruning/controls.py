@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from sparsenn.autograd.sequences import Sequences
 from sparsenn.optim import Optimizer
 from sparsenn.pruning.result import Result, result_of
 from sparsenn.pruning.weights import LayerName, Model, Weight, number_of, weights_of
@@ -165,8 +166,8 @@ def varying_inputs(x: Any) -> np.ndarray:
 
     Parameters
     ----------
-    x : ndarray or scipy sparse array, shape (samples, ...)
-        Axes after the first are flattened.
+    x : ndarray, scipy sparse array or Sequences, shape (samples, ...)
+        Axes after the first are flattened. The samples of sequences are their steps.
 
     Returns
     -------
@@ -176,7 +177,7 @@ def varying_inputs(x: Any) -> np.ndarray:
         low, high = x.min(axis=0), x.max(axis=0)
         return np.asarray((high != low).todense() if hasattr(high, "todense")
                           else high != low).reshape(-1)  # fmt: skip
-    samples = np.asarray(x)
+    samples = x.values[x.inside] if isinstance(x, Sequences) else np.asarray(x)
     samples = samples.reshape(len(samples), -1)
     return (samples != samples[:1]).any(axis=0)
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from math import prod
 from typing import Any, final
 
 import numpy as np
 
 from sparsenn.autograd.sequences import Sequences
-from sparsenn.nn.trace import applications
+from sparsenn.nn import Embedding
+from sparsenn.nn.trace import multiplications
 from sparsenn.sparse import SparseParameter, SparsePattern
 
 
@@ -28,14 +28,17 @@ class StepCost:
     """Floating-point operations of training steps on batches: ``cost(x)``.
 
     Each connection costs a multiplication and an addition in each of three products:
-    forward, gradient of the weight, gradient of the input, which the first layer does
-    not need; a convolution's once for each pixel of its result. Of a first layer on a
-    sparse batch only the connections of each nonzero's column count. Weights of
-    recurrent layers work in every step of every sequence (the projections that they
-    make a second time instead of keeping them are not counted). In models that take the
-    numbers of tokens every weight works on every token. Biases, activations and the
-    optimiser are not counted; searches of a topology's updates are counted apart
-    (`TopologyUpdater.flops`).
+    forward, gradient of the weight, gradient of the input. The last one is left out for
+    a weight that is the very first parameter: nothing before it learns. How often a
+    weight is applied to a sample is found by tracing one of zeros (a convolution's for
+    each pixel of its result, a recurrent one's in every step, those of tokens for each
+    token). A recurrent layer at the entry works in the steps before the ends of
+    Sequences alone (the projections that it makes a second time instead of keeping them
+    are not counted), what follows it also where they are padded. Of a first layer on a
+    sparse batch, or a sparse embedding, only the connections of each nonzero's or
+    token's column count. Biases, activations, dense tables, the products of attention
+    itself and the optimiser are not counted; searches of a topology's updates are
+    counted apart (`TopologyUpdater.flops`).
 
     Parameters
     ----------
@@ -44,58 +47,54 @@ class StepCost:
     """
 
     def __init__(self, model: Any) -> None:
-        found = weights(model)
-        walked = _of_every_step(model)
-        work = list(zip(found, _multiplications(model, found), strict=True))
-        self._first = work[0][1] if work else 0
-        self._others = sum(n for p, n in work[1:] if id(p) not in walked)
-        self._steps = sum(n for p, n in work[1:] if id(p) in walked)
-        self._walks = bool(found) and id(found[0]) in walked
-        self._entered = _entered_sparse(model)
+        self._model = model
+        self._first = next(iter(weights(model)), None)
+        self._products = 2 if self._first is next(iter(model.parameters()), None) else 3
+        self._entry, self._enters_sparse = _entry(model, self._first)
+        self._samples: dict[tuple[int, ...], tuple[int, int, int]] = {}
         self._fan_out: np.ndarray | None = None
 
     def __call__(self, x: Any) -> int:
-        """Operations of a step on a batch: dense, CSR, or numbers of tokens."""
-        if getattr(x, "dtype", np.dtype(float)).kind in "iu":  # an embedding learns too
-            return 6 * x.size * (self._first + self._others + self._steps)
-        n = int(x.shape[0])
-        tokens = x.tokens if isinstance(x, Sequences) else n * prod(x.shape[1:-1])
-        first = (tokens if self._walks else n) * self._first
-        if self._entered is not None and hasattr(x, "indices"):
+        """Operations of a step on a batch: dense, CSR, Sequences or tokens."""
+        shape = tuple(x.shape[1:])
+        if shape not in self._samples:
+            self._samples[shape] = self._trace(x)
+        first, entry, others = (int(x.shape[0]) * n for n in self._samples[shape])
+        if isinstance(x, Sequences):
+            first, entry = (n * x.tokens // x.inside.size for n in (first, entry))
+        columns = self._columns(x)
+        if columns is not None and self._first is not None:
             if self._fan_out is None:
-                self._fan_out = _column_counts(self._entered)
-            first = int(self._fan_out[x.indices].sum())
-        return 4 * first + 6 * (n * self._others + tokens * self._steps)
+                self._fan_out = _column_counts(self._first.pattern)
+            first = int(self._fan_out[columns].sum())
+        return 2 * self._products * first + 6 * (entry + others)
+
+    def _trace(self, x: Any) -> tuple[int, int, int]:
+        """Multiplications of a sample: first weight, rest of the entry, all others."""
+        zeros = type(x) if hasattr(x, "indices") else np.zeros
+        made = multiplications(self._model, zeros((1, *x.shape[1:]), dtype=x.dtype))
+        first = made.pop(id(self._first), 0)
+        within = () if self._entry is None else self._entry.parameters()
+        entry = sum(made.pop(id(p), 0) for p in within)
+        return first, entry, sum(made.values())
+
+    def _columns(self, x: Any) -> np.ndarray | None:
+        """Columns of the first weight that a batch meets, if not all for each row."""
+        if isinstance(self._entry, Embedding):
+            return np.asarray(x).reshape(-1)
+        return getattr(x, "indices", None) if self._enters_sparse else None
 
 
-def _of_every_step(model: Any) -> set[int]:
-    """Ids of the weights that see every step of a sequence."""
-    return {
-        id(p)
-        for _, module in model.named_modules()
-        if module.walks_steps
-        for p in module.parameters()
-    }
-
-
-def _multiplications(model: Any, found: list[SparseParameter]) -> list[int]:
-    """Of one sample by each weight."""
-    applied: dict[int, int] = {}
-    if any(weight.kernel for weight in found):  # else nothing is applied twice
-        applied = applications(model)
-    return [weight.nnz * applied.get(id(weight), 1) for weight in found]
-
-
-def _entered_sparse(model: Any) -> SparsePattern | None:
-    """The pattern that a sparse batch meets without being made dense, if any."""
-    module = model
-    while getattr(module, "takes_sparse", False):
+def _entry(model: Any, first: SparseParameter | None) -> tuple[Any, bool]:
+    """The layer of the first weight, if batches enter there; if sparse ones stay so."""
+    module, stays = model, model.takes_sparse
+    while not any(value is first for value in vars(module).values()):
         children = [child for _, child in module.children()]
         if not children:
-            weight = getattr(module, "weight", None)
-            return weight.pattern if isinstance(weight, SparseParameter) else None
+            return None, False
         module = children[0]
-    return None
+        stays = stays and module.takes_sparse
+    return module, stays
 
 
 def _column_counts(pattern: SparsePattern) -> np.ndarray:

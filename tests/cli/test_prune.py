@@ -84,6 +84,7 @@ def test_a_file_without_a_run(cli: Cli, trained: str, small: Path) -> None:
         ((), "--density is missing"),
         (("--density", 0.5, "--sparsity", 0.5), "not both"),
         (("--density", 0.5, "--method", "nothing"), "--method must be one of"),
+        (("--density", 0.5, "--method", "snip"), "before training: train --init snip"),
         (("--density", 0.5, "--method", "2:4"), "has its own density"),
         (("--method", "5:4"), "1 <= N <= M"),
         (("--density", 0.5, "--method", "wanda", "--samples", 0), "--samples must be"),

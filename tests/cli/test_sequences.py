@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from sparsenn.cli import main
+from sparsenn.export.model import load
 
 
 @pytest.fixture
@@ -106,3 +107,26 @@ def test_a_model_of_rows_says_that_it_takes_no_sequences(
     assert main([*words, "--out", out]) == 0
     assert main(["evaluate", out, sequences]) == 2
     assert "takes no sequences" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arch", ["gru:8", "bilstm:2x4"])
+def test_shuffled_connections_keep_to_inputs_that_vary(
+    arch: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rng = np.random.default_rng(0)
+    lines = ["@data"]
+    for i in range(12):
+        x = rng.standard_normal((3, 4))
+        x[1] = 0.5  # the second feature says nothing
+        lines.append(":".join([*(",".join(map(str, row)) for row in x), "ab"[i % 2]]))
+    path = tmp_path / "still.ts"
+    path.write_text("\n".join(lines) + "\n")
+    words = ["train", str(path), "--arch", arch, "--density", "0.3", "--epochs", "1"]
+    words += ["--method", "static", "--init-control", "shuffle-inputs"]
+    result(capsys, *words, "--out", str(tmp_path / "run"))
+    layer = load(tmp_path / "run/model.safetensors")[0]
+    entered = [p for name, p in layer.named_parameters() if "weight_ih_l0" in name]
+    assert len(entered) == (2 if arch.startswith("bi") else 1)
+    for weight in entered:
+        connected = (weight.to_scipy().toarray() != 0).any(0)
+        assert connected.tolist() == [True, False, True]

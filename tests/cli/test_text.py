@@ -138,3 +138,9 @@ def test_what_does_nothing_is_told(text: str, cli: Callable) -> None:
     assert "no update of the topology falls into these " in told
     words += ("--update-every", 2)
     assert "warning" not in cli("train", text, *words, "--out", "b").err
+
+
+def test_tokens_have_no_constant_inputs(text: str, cli: Callable) -> None:
+    words = ("--arch", "gpt:1x16", "--init-control", "shuffle-inputs", "--out", "run")
+    told = cli("train", text, *words, *OPTIONS).failed_with(2)
+    assert "shuffle-inputs is for rows and sequences of features, got a text" in told

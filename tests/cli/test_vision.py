@@ -115,3 +115,10 @@ def test_rows_are_no_images(cli: Any, tmp_path: Path) -> None:
     ):
         outcome = cli("train", str(path), *options, "--out", str(tmp_path / "run"))
         assert message in outcome.failed_with(2)
+
+
+def test_pixels_are_no_inputs_of_a_convolution(cli: Any, images: str) -> None:
+    words = (*RESNET, "--init-control", "shuffle-inputs", "--out", "run")
+    told = cli("train", images, *words).failed_with(2)
+    assert "for rows and sequences of features, got a convolution of images" in told
+    assert not Path("run").exists()

@@ -55,6 +55,21 @@ def test_defaults_of_a_dataset():
     assert not data.is_sparse
 
 
+@pytest.mark.parametrize("shape", [(1, 12, 12), (3, 12, 12), (4, 8, 6)])
+def test_channels_come_last(shape):
+    parts = {"x_train": np.zeros((4, *shape)), "x_test": np.zeros((2, *shape))}
+    with pytest.raises(DataError, match=r"channels came first.*transpose\(0, 2, 3, 1"):
+        small(**parts).validate()
+    turned = {name: x.transpose(0, 2, 3, 1) for name, x in parts.items()}
+    assert small(**turned).validate().image == shape
+
+
+@pytest.mark.parametrize("shape", [(3, 12), (3, 12, 4), (5, 12, 12), (12, 12, 3)])
+def test_shapes_that_may_be_meant(shape):
+    data = small(x_train=np.zeros((4, *shape)), x_test=np.zeros((2, *shape)))
+    assert data.validate().shape == shape
+
+
 @pytest.mark.parametrize(
     ("changes", "match"),
     [

@@ -6,6 +6,9 @@ import numpy as np
 import pytest
 
 from sparsenn import models, nn
+from sparsenn.autograd import REGISTRY
+from sparsenn.models.recurrent import LAYERS
+from sparsenn.ops.cells import CELLS
 
 
 def linears(model: nn.Module) -> list[nn.Linear]:
@@ -34,6 +37,18 @@ def test_the_scale_of_the_input_is_undone_in_the_first_layer_only() -> None:
         scaled[0].weight.values.data, 4 * plain[0].weight.values.data, rtol=1e-15
     )
     assert np.array_equal(scaled[1].weight.values.data, plain[1].weight.values.data)
+
+
+def test_every_recurrent_layer_has_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    for kind, layer in LAYERS.items():
+        model = models.build(f"{kind}:2x5", 3, 2, kind="sequences", seed=0)
+        assert isinstance(model[0], layer) and model[0].n_layers == 2
+    monkeypatch.setitem(CELLS, "mgu", CELLS["gru"])
+    recurrence = REGISTRY["recurrence"]
+    *_, sample = recurrence.sample(np.random.default_rng(0))
+    assert sample.static["cell"] == "mgu"
+    with pytest.raises(NotImplementedError, match="no reference of the cell 'mgu'"):
+        recurrence.reference(*sample.inputs, **sample.static)
 
 
 @pytest.mark.parametrize(

@@ -57,7 +57,6 @@ def test_context() -> None:
     list(models.generate(model, [0, 1], 4, context=3, seed=0))
     assert model.seen == [2, 3, 3, 3]
     gpt = models.gpt(5, 4, 1, 8, density=0.5, dropout=0.5, seed=0)
-    assert models.context_of(gpt) == 4
     found = list(models.generate(gpt, [0] * 9, 8, seed=0))
     assert len(found) == 8 and set(found) <= set(range(5))
     assert gpt.training
@@ -69,7 +68,6 @@ def test_context() -> None:
 
 def test_a_recurrent_model() -> None:
     model = models.char_rnn(6, 8, 0.5, n_layers=1, seed=0)
-    assert models.context_of(model) is None
     assert len(list(models.generate(model, [3], 5, seed=0))) == 5
 
 

@@ -202,3 +202,29 @@ def test_bad_sizes_are_explained() -> None:
         models.gpt(5, 8, 0)
     with pytest.raises(ValueError, match="heads"):
         models.gpt(5, 8, 1, 10, 3)
+
+
+def test_summary_counts_every_token() -> None:
+    for model, shape, tokens in (
+        (small(), None, CONTEXT),
+        (small(), (5,), 5),
+        (models.char_rnn(VOCAB, 6, 0.3, kind="gru", seed=0), (5,), 5),
+    ):
+        nnz = sum(p.nnz for p in weights(model))
+        (total,) = (
+            line.split()
+            for line in model.summary(shape).splitlines()
+            if line.startswith("total")
+        )
+        assert total[1] == f"{nnz:,}" and total[3] == f"{nnz * tokens:,}"
+    header, _, first, *_ = models.char_rnn(VOCAB, 6, 0.3, seed=0).summary().splitlines()
+    assert header.split()[-2:] == ["MACs", "bytes"] and first.split()[0] == "0.weight"
+
+
+def test_summary_counts_a_sparse_embedding_by_the_token() -> None:
+    model = nn.Sequential(
+        nn.Embedding(10, 4, nnz=20, seed=0), nn.Linear(4, 3, seed=0, number=1)
+    )
+    rows = [line.split() for line in model.summary((6,)).splitlines()]
+    assert (rows[2][0], rows[2][6]) == ("0.weight", str(6 * 20 // 10))
+    assert (rows[3][0], rows[3][6]) == ("1.weight", str(6 * 12))

@@ -81,10 +81,8 @@ def twin(module: nn.Module) -> Any:
     if isinstance(module, nn.OverPlaces):
         return Places(twin(module.module))
     if isinstance(module, nn.Conv2d):
-        n_out, n_in, *kernel = module.weight.axes
-        return t.Conv2d(
-            n_in, n_out, tuple(kernel), module.stride, module.padding, **bias
-        )
+        sizes = module.kernel_size, module.stride, module.padding, module.dilation
+        return t.Conv2d(module.n_in, module.n_out, *sizes, module.groups, **bias)
     if isinstance(module, nn.Linear):
         return t.Linear(module.n_in, module.n_out, **bias)
     if isinstance(module, nn.PaddedShortcut):
@@ -102,14 +100,31 @@ def twin(module: nn.Module) -> Any:
     return plain[type(module)]()
 
 
+def grouped(layers: models.Layers) -> nn.Sequential:
+    """Kernels of groups, with holes, and longer than high; all keep the size."""
+    return nn.Sequential(
+        nn.ToImage(*IMAGE),
+        layers.conv(3, 8, (1, 5)),
+        layers.conv(8, 8, 7, groups=8, bias=True),
+        nn.ReLU(),
+        layers.conv(8, 12, (5, 3), dilation=(1, 2), groups=2),
+        nn.GlobalAvgPool(),
+        layers.linear(12, 5),
+    )
+
+
 @pytest.mark.parametrize("density", [1.0, 0.2])
 @pytest.mark.parametrize(
-    "arch", ["lenet5", "vgg:4-m-8", "resnet8", "resnet50", "wrn-10-1", "mixer:1x8/4"]
+    "arch",
+    ["lenet5", "vgg:4-m-8", "resnet8", "resnet50", "wrn-10-1", "mixer:1x8/4", "own"],
 )
 def test_outputs_gradients_and_statistics(arch: str, density: float) -> None:
     options: dict[str, Any] = {"image": IMAGE, "seed": 0, "dtype": np.float64}
     if arch == "resnet50":  # narrower than published: time
         model = models.resnet(50, 0.0, width=4, n_classes=5, **options)
+    elif arch == "own":
+        del options["image"]
+        model = models.with_budget(grouped, 0.0, **options)
     else:
         model = models.build(arch, math.prod(IMAGE), 5, 0.0, **options)
     torch.manual_seed(0)

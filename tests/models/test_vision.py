@@ -41,6 +41,7 @@ def rows(n: int, seed: int = 0) -> np.ndarray:
         ("resnet18", (3, 32, 32), 21, 11_164_352),
         ("resnet50", (3, 32, 32), 54, 23_467_712),
         ("resnet50", (3, 224, 224), 54, 23_475_392),
+        ("resnet152", (3, 224, 224), 156, 58_012_864),
         ("wrn-16-4", (3, 32, 32), 17, 2_745_264),
         ("wrn-22-2", (3, 32, 32), 23, 1_076_912),
         ("mixer:8x512/4", (3, 32, 32), 34, 17_069_056),
@@ -159,6 +160,18 @@ def test_names_that_do_not_fit(arch: str, image, message: str) -> None:
         models.build(arch, 768, 5, image=image)
 
 
+def test_a_convolution_says_what_does_not_fit() -> None:
+    layers = models.Layers()
+    with pytest.raises(ValueError, match="groups must be an integer of at least 1"):
+        layers.conv(8, 8, 3, groups=0)
+    with pytest.raises(ValueError, match="kernel_size must be an integer of at least"):
+        layers.conv(8, 8, (3, 3, 3))
+    assert layers.conv(8, 4, (3, 5), groups=2).weight.axes == (4, 4, 3, 5)
+    assert layers.axes == [(4, 4, 3, 5)]
+    with pytest.raises(ValueError, match="width must be an integer of at least 1"):
+        models.resnet(8, width=0)
+
+
 def test_options_that_are_of_perceptrons() -> None:
     with pytest.raises(ValueError, match="has activations of its own"):
         small("resnet8", activation="tanh")
@@ -175,5 +188,9 @@ def test_summary_counts_multiplications() -> None:
     text = model.summary()
     assert f"{macs:,}" in text
     assert "20 x 1 x 5 x 5" in text
-    assert "MACs" in nn.Sequential(nn.ReLU()).summary()
     assert model.training
+    unknown = nn.Sequential(nn.ReLU(), nn.Linear(6, 4, 0.5, seed=0))
+    nbytes = str(unknown[1].weight.nbytes)
+    cells = ["1.weight", "4", "x", "6", "12", "0.5"]
+    assert unknown.summary().splitlines()[2].split() == [*cells, nbytes]
+    assert unknown.summary((6,)).splitlines()[2].split() == [*cells, "12", nbytes]

@@ -10,6 +10,7 @@ from scipy import sparse
 
 from sparsenn import nn, optim, pruning
 from sparsenn.autograd import Tensor
+from sparsenn.autograd.sequences import Sequences
 from sparsenn.export import model as model_file
 
 
@@ -139,6 +140,9 @@ def test_varying_inputs() -> None:
     assert pruning.varying_inputs(x).tolist() == [False, False, True, True]
     assert pruning.varying_inputs(sparse.csr_array(x)).tolist() == [0, 0, 1, 1]
     assert pruning.varying_inputs(x.reshape(3, 2, 2)).shape == (4,)
+    steps = np.stack([x, x])  # of sequences; what is past an end is not looked at
+    for lengths, varying in (([3, 2], [0, 0, 1, 1]), ([1, 1], [0, 0, 0, 0])):
+        assert pruning.varying_inputs(Sequences(steps, lengths)).tolist() == varying
 
 
 # ---------------------------------------------------------------------- fresh values
