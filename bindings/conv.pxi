@@ -7,6 +7,9 @@ cdef snn_conv_shape _conv_shape(object shape, const snn_layout *w) except *:
     cdef snn_conv_shape c
     cdef int a
     batch, channels, size, out, kernel, stride, pad, dilation, groups = shape
+    for pair in (size, out, kernel, stride, pad, dilation):
+        if len(pair) != 2:
+            raise ValueError(f"a convolution needs pairs of sizes, got {shape}")
     c.batch = operator.index(batch)
     c.channels = _dimension(channels, "channels")
     c.groups = _dimension(groups, "groups")
@@ -31,8 +34,7 @@ cdef snn_conv_shape _conv_shape(object shape, const snn_layout *w) except *:
                 f"outputs: {shape}")
         phases = min(<object> c.stride[a], c.kernel[a])
         pixels[0] *= phases * (<object> c.out[a] + reach // c.stride[a])  # image of x
-        lines = <object> c.out[a] + 2 * reach + c.pad[a] + c.in_[a]
-        pixels[1] *= lines  # of dy, at most
+        pixels[1] *= <object> c.out[a] + 2 * (reach // c.stride[a])  # of dy, at most
     each = c.channels // c.groups
     if (
         c.channels % c.groups or w.n_rows % c.groups or w.n_rows < c.groups
@@ -41,11 +43,15 @@ cdef snn_conv_shape _conv_shape(object shape, const snn_layout *w) except *:
         raise ValueError(
             f"a weight of shape {(w.n_rows, w.n_cols)} does not take {c.channels} "
             f"channels in {c.groups} groups by kernels of {tuple(kernel)}")
-    rows = max(w.n_rows, <object> c.channels * c.stride[0] * c.stride[1])
+    # Copies have up to a pixel more for each channel and phase.
+    copies = [
+        (pixels[0] + <object> c.stride[0] * c.stride[1]) * c.channels,
+        (pixels[1] + 1) * w.n_rows,
+    ]
+    features = <object> c.channels * c.in_[0] * c.in_[1]
     if (
-        (pixels[0] + <object> c.stride[0] * c.stride[1]) * c.channels > _INT32_MAX
-        or (pixels[1] + 1) * rows > _INT32_MAX
-        or max(pixels) * max(c.batch, 1) * rows > 1 << 60
+        max(copies) > _INT32_MAX
+        or max(*copies, features) * max(<object> c.batch, 1) > 1 << 60
     ):
         raise ValueError(f"the images of a convolution of {shape} are too large")
     return c

@@ -11,8 +11,15 @@
 
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "sparsenn.h"
+
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define __SANITIZE_ADDRESS__ 1
+#endif
+#endif
 
 enum { ALIGNMENT = 64 };
 /* Blocks from this size on begin at a multiple of it, and the system is asked for pages of
@@ -43,12 +50,6 @@ static size_t bytes_kept;
  * a child that was forked while another thread held it. */
 static char locked;
 
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define __SANITIZE_ADDRESS__ 1
-#endif
-#endif
-
 static int lock(void)
 {
 #if defined(__SANITIZE_ADDRESS__)
@@ -75,6 +76,9 @@ static void *acquire(size_t capacity)
         return NULL;
     char *block = raw + extra - (uintptr_t)(raw + extra) % alignment;
     *header_of(block) = (header){raw, capacity};
+#if defined(__SANITIZE_ADDRESS__)
+    memset(block, 0xFF, capacity); /* NaN: what is read before it is written shows */
+#endif
 #if defined(MADV_HUGEPAGE)
     /* Whole pages only: no more memory is taken. A refusal changes nothing. */
     if (alignment == HUGE_PAGE)

@@ -32,6 +32,7 @@ from sparsenn.ops.linear_activation import IDENTITY, RELU, activation_backward
 from sparsenn.ops.patches import Patches
 from sparsenn.ops.shape import reshape, transpose
 from sparsenn.ops.sparse import linear
+from sparsenn.sizes import pair, whole
 from sparsenn.sparse import SparseParameter, SparsePattern
 
 Factors = list[tuple[Any, Any]]
@@ -378,7 +379,7 @@ def conv2d(
     Raises
     ------
     ValueError
-        If shapes do not fit each other.
+        If a size is out of range, or shapes do not fit each other.
 
     Notes
     -----
@@ -390,8 +391,16 @@ def conv2d(
     x = as_tensor(x)
     weight.check_stored("used by a convolution")
     pattern, dtype = weight.pattern, weight.dtype
+    kernel, stride = pair("kernel", kernel), pair("stride", stride)
+    padding, dilation = pair("padding", padding, 0), pair("dilation", dilation)
+    groups = whole("groups", groups)
     n_out, n_columns = pattern.shape
     channels = n_columns // (kernel[0] * kernel[1]) * groups
+    if n_out % groups or n_columns % (kernel[0] * kernel[1]):
+        raise ValueError(
+            f"conv2d: a weight of shape {pattern.shape} has no rows for {groups} "
+            f"group(s) or no columns for kernels of {kernel}: numbers must be multiples"
+        )
     if x.ndim != 4 or x.shape[1] != channels:
         raise ValueError(
             f"conv2d: x must have shape (batch, {channels}, height, width) for a "

@@ -13,8 +13,14 @@
 #define SQRT __builtin_sqrt
 #endif
 
-/* Samples of a strip, in whole vectors: as many accumulators as hide the additions. */
-enum { STRIP = 4 };
+/* Samples of a strip, in whole vectors: as many accumulators as hide the additions. Sums
+ * over features are sums of runs: the error grows with RUN + n / RUN, not with n. */
+enum { STRIP = 4, RUN = 256 };
+
+static inline int64_t run_end(int64_t begin, int64_t n)
+{
+    return begin + RUN < n ? begin + RUN : n;
+}
 
 /* Runs body(vectors, last, ...) on strips of the batch that begin at sample b. */
 #define EACH_STRIP(batch, body, ...)                                                       \
@@ -35,18 +41,28 @@ INLINE void moments_strip(const int nv, int last, int64_t b, int64_t n, int cent
     const real share = 1 / (real)n;
     vec m[STRIP] = {0}, s[STRIP] = {0}, row[STRIP];
     if (centre) {
-        for (int64_t f = 0; f < n; f++) {
-            load_row(nv, row, x + f * ldx + b, last);
+        for (int64_t begin = 0; begin < n; begin += RUN) {
+            vec sum[STRIP] = {0};
+            for (int64_t f = begin; f < run_end(begin, n); f++) {
+                load_row(nv, row, x + f * ldx + b, last);
+                for (int v = 0; v < nv; v++)
+                    sum[v] += row[v];
+            }
             for (int v = 0; v < nv; v++)
-                m[v] += row[v];
+                m[v] += sum[v];
         }
         for (int v = 0; v < nv; v++)
             m[v] *= share;
     }
-    for (int64_t f = 0; f < n; f++) {
-        load_row(nv, row, x + f * ldx + b, last);
+    for (int64_t begin = 0; begin < n; begin += RUN) {
+        vec sum[STRIP] = {0};
+        for (int64_t f = begin; f < run_end(begin, n); f++) {
+            load_row(nv, row, x + f * ldx + b, last);
+            for (int v = 0; v < nv; v++)
+                sum[v] += (row[v] - m[v]) * (row[v] - m[v]);
+        }
         for (int v = 0; v < nv; v++)
-            s[v] += (row[v] - m[v]) * (row[v] - m[v]);
+            s[v] += sum[v];
     }
     for (int v = 0; v < nv; v++)
         for (int i = 0; i < LANES; i++)
@@ -70,13 +86,20 @@ INLINE void means_strip(const int nv, int last, int64_t b, int64_t n, int centre
     vec m[STRIP], s[STRIP], h[STRIP] = {0}, hx[STRIP] = {0}, row[STRIP], d[STRIP];
     load_row(nv, m, mean + b, last);
     load_row(nv, s, inverse + b, last);
-    for (int64_t f = 0; f < n; f++) {
-        load_row(nv, row, x + f * ldx + b, last);
-        load_row(nv, d, dy + f * lddy + b, last);
+    for (int64_t begin = 0; begin < n; begin += RUN) {
+        vec sum[STRIP] = {0}, sum_x[STRIP] = {0};
+        for (int64_t f = begin; f < run_end(begin, n); f++) {
+            load_row(nv, row, x + f * ldx + b, last);
+            load_row(nv, d, dy + f * lddy + b, last);
+            for (int v = 0; v < nv; v++) {
+                d[v] *= weight[f];
+                sum[v] += d[v];
+                sum_x[v] += d[v] * (row[v] - m[v]);
+            }
+        }
         for (int v = 0; v < nv; v++) {
-            d[v] *= weight[f];
-            h[v] += d[v];
-            hx[v] += d[v] * (row[v] - m[v]);
+            h[v] += sum[v];
+            hx[v] += sum_x[v];
         }
     }
     for (int v = 0; v < nv; v++) {

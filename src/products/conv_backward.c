@@ -8,7 +8,10 @@
  * products share the one load of dy. Without dx a unit is a group of rows, and of blocks if
  * these are few; without dvalues it is (panel of a line, group of rows); for both it is a
  * group of rows. Lines and panels come in order for every slot, and blocks for every row:
- * the bits are those of the products apart, for any number of threads. */
+ * the bits are those of the products apart, for any number of threads.
+ *
+ * Behind the end of a line the image has other pixels, no zeros. There x is zero, so that
+ * they add nothing, if they are finite: what is not spreads to other taps. */
 #include "conv_taps.h"
 
 typedef struct job {

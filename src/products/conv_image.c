@@ -45,6 +45,9 @@ static void copy_channel(const job *j, int64_t channel)
             else
                 copy_line(j, rest, x + row * along->in * j->batch, out);
         }
+        /* Kernels read whole vectors, and so what follows the last line. */
+        const int64_t gap = j->plane - down->q * along->q;
+        memset(out, 0, (size_t)(gap * j->batch) * sizeof(real));
     }
 }
 

@@ -194,6 +194,35 @@ def test_a_full_weight_by_blas(sizes: tuple[ConvShape, int], seed: int) -> None:
     np.testing.assert_allclose(dense_conv_w(dy, x, shape=shape), exact, atol=1e-11)
 
 
+@pytest.mark.parametrize(
+    ("channels", "kernel", "stride", "padding"), [(3, 16, 16, 0), (8, 3, 1, 1)]
+)
+def test_large_images_are_taken(
+    channels: int, kernel: int, stride: int, padding: int
+) -> None:
+    pairs = [(n, n) for n in (kernel, stride, padding, 1)]
+    shape = ConvShape.of((0, channels, 2048, 2048), *pairs, 1)  # no samples: no memory
+    layout = case(np.ones((128, channels * kernel**2), bool), 4096, 4).layout
+    values = np.ones(layout.nnz, np.float32)
+    x = np.ones((0, channels * 2048**2), np.float32)
+    assert _core.conv(layout, shape, values, x).shape == (0, 128 * shape.out[0] ** 2)
+
+
+@pytest.mark.parametrize("size", [14, 30])
+def test_what_lay_in_memory_before_does_not_show(size: int) -> None:
+    # Planes of 16 x 16 or 32 x 32 x 3 samples are set apart by a pixel that is no part
+    # of them; vectors at the end of a plane reach into it.
+    shape = ConvShape.of((3, 4, size, size), (3, 3), (1, 1), (1, 1), (1, 1), 1)
+    w = weight(shape, 8, 0.5, 0, 36)
+    x, dy, _ = (flat(a) if a.ndim == 4 else a for a in arrays(shape, 8, 0, np.float32))
+    values = np.ones(w.layout.nnz, np.float32)
+    for _ in range(3):
+        junk = [np.full(8 * i, np.nan, np.float32) for i in range(250, 4000)]
+        del junk
+        dx, dvalues = _core.conv_backward(w.layout, shape, values, dy, x)
+        assert np.isfinite(dx).all() and np.isfinite(dvalues).all()
+
+
 def test_bad_arguments() -> None:
     shape = ConvShape.of((2, 4, 5, 5), (3, 3), (1, 1), (1, 1), (1, 1), 2)
     layout = case(np.ones((6, 18), bool), 18, 1).layout
@@ -210,6 +239,9 @@ def test_bad_arguments() -> None:
         ({"batch": -1}, "needs a batch"),
         ({"batch": 3}, r"expected \(3, 100\)"),
         ({"size": (10**9, 10**9), "out": (10**9, 10**9)}, "too large"),
+        ({"size": (3,)}, "pairs of sizes"),
+        ({"kernel": ()}, "pairs of sizes"),
+        ({"stride": (1, 1, 1)}, "pairs of sizes"),
     ):
         with pytest.raises(ValueError, match=words):
             _core.conv(layout, shape._replace(**change), values, x)

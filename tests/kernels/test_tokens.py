@@ -77,6 +77,23 @@ def test_layer_norm(
     np.testing.assert_allclose(dbias, dy.sum(0), **near)
 
 
+@pytest.mark.parametrize("isa", ISAS)
+def test_layer_norm_of_many_features(isa: str) -> None:
+    n = 1 << 20  # added up one by one in float32, y is wrong by 1e-3
+    x = 10 + np.random.default_rng(0).standard_normal((2, n)).astype(np.float32)
+    weight, bias = np.ones(n, np.float32), np.zeros(n, np.float32)
+    with running(isa):
+        y = _core.layer_norm(feature_major(x), weight, bias, 0.0, True)
+        parts = feature_major(x), weight, feature_major(y)
+        dx = _core.layer_norm_backward(*parts, 0.0, True)[0]
+    wide = x.astype(np.float64)
+    exact = (wide - wide.mean(1, keepdims=True)) / wide.std(1, keepdims=True)
+    # Sums of runs of 256 and of their 4,096 sums, at mean 10.
+    near = {"rtol": 0, "atol": 10 * (256 + 4096) * np.finfo(np.float32).eps}
+    np.testing.assert_allclose(y, exact, **near)
+    assert np.abs(dx).max() < near["atol"]  # y is orthogonal to all that x may do
+
+
 @pytest.mark.parametrize("dtype", REALS)
 def test_same_bits_for_any_number_of_threads(dtype: DTypeLike) -> None:
     rng = np.random.default_rng(0)

@@ -277,6 +277,24 @@ def test_bad_arguments() -> None:
         nn.Conv2d(4, 6, 3).chain()
 
 
+def test_bad_sizes_of_the_function() -> None:
+    x = np.ones((2, 64, 9, 9), np.float32)
+    weight = nn.Linear(32 * 9, 65, 1.0, bias=False, seed=0).weight
+    good = {"kernel": (3, 3), "groups": 1}
+    for change, message in (
+        ({"groups": 2}, "no rows for 2 group"),  # 65 rows, and BLAS computes them
+        ({"kernel": (5, 5)}, "no columns for kernels"),
+        ({"kernel": (0, 3)}, "kernel must be an integer of at least 1"),
+        ({"kernel": (3,)}, "kernel must be"),
+        ({"stride": (0, 1)}, "stride must be an integer of at least 1"),
+        ({"dilation": (-1, 1)}, "dilation must be an integer of at least 1"),
+        ({"padding": (-1, -1)}, "padding must be an integer of at least 0"),
+        ({"groups": 0}, "groups must be an integer of at least 1"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            ops.conv2d(x, weight, **{**good, **change})
+
+
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs RLIMIT_AS")
 def test_nothing_dense_is_made() -> None:
     # Dense, the wide weight would be 151 MB; im2col of the images 205 MB.
