@@ -56,8 +56,13 @@ def run(args: argparse.Namespace) -> int:
 
     opened = saved.open_saved(args.model)
     vocabulary = saved.classes_of(opened.file)
-    if not saved.takes_text(opened.model) or vocabulary is None:
+    if not saved.takes_text(opened.model):
         raise UsageError(f"{opened.path} was not trained on text")
+    if vocabulary is None:
+        raise UsageError(
+            f"{opened.path} does not hold its characters; give the run, or the "
+            "model.safetensors in it"
+        )
     prompt = args.prompt
     if prompt is None:
         prompt = "\n" if "\n" in vocabulary else vocabulary[0]

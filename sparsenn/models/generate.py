@@ -11,6 +11,7 @@ from sparsenn import nn
 from sparsenn.autograd import no_grad
 from sparsenn.nn.embedding import context_of
 from sparsenn.random import Purpose, Stream, as_seed
+from sparsenn.sizes import whole
 
 __all__ = ["generate"]
 
@@ -63,18 +64,15 @@ def generate(
             "tokens must be integers of shape (time,) with at least one, got "
             f"{text.dtype} of shape {text.shape}"
         )
+    n = whole("n", n, 0)
     most = context_of(model)
-    if context is None:
-        context = most or text.size + max(n, 0)
-    elif context < 1 or (most is not None and context > most):
-        upto = "at least 1" if most is None else f"in 1..{most}"
-        raise ValueError(f"context must be {upto}, got {context}")
-    if n < 0:
-        raise ValueError(f"n must be at least 0, got {n}")
+    context = whole("context", most or text.size + n if context is None else context)
+    if most is not None and context > most:
+        raise ValueError(f"context must be at most {most}, got {context}")
     if not 0 <= temperature < np.inf:
         raise ValueError(f"temperature must be finite, at least 0, got {temperature}")
-    if top_k is not None and top_k < 1:
-        raise ValueError(f"top_k must be at least 1, got {top_k}")
+    if top_k is not None:
+        top_k = whole("top_k", top_k)
     return _drawn(model, text.tolist(), n, temperature, top_k, context, as_seed(seed))
 
 

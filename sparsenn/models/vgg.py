@@ -8,6 +8,7 @@ from typing import Any
 
 from sparsenn import nn
 from sparsenn.models.budget import Layers, with_budget
+from sparsenn.sizes import whole
 
 Image = tuple[int, int, int]
 
@@ -55,10 +56,13 @@ def vgg(
     Simonyan & Zisserman, "Very deep convolutional networks for large-scale image
     recognition", arXiv:1409.1556.
     """
-    if isinstance(widths, str):
+    if isinstance(widths, str | int):
         if widths not in VGG:
-            raise ValueError(f"widths must be one of {', '.join(VGG)}; got {widths!r}")
-        widths = VGG[widths]
+            raise ValueError(
+                f"widths must be numbers of channels or one of {', '.join(VGG)}; got "
+                f"{widths!r}"
+            )
+        widths = VGG[str(widths)]
     build = partial(
         _vgg, widths=widths, image=image, n_classes=n_classes, dropout=dropout
     )
@@ -72,6 +76,7 @@ def _vgg(
     n_classes: int,
     dropout: float,
 ) -> nn.Sequential:
+    widths = [whole("each of the widths", width, 0) for width in widths]
     pools = sum(not width for width in widths)
     if not any(widths) or min(widths) < 0 or min(image[1:]) >> pools < 1:
         raise ValueError(

@@ -8,6 +8,7 @@ import numpy as np
 
 from sparsenn import ops
 from sparsenn.autograd import Tensor
+from sparsenn.autograd.sequences import Sequences
 from sparsenn.nn import init
 from sparsenn.nn.config import layer
 from sparsenn.nn.module import Module
@@ -81,6 +82,10 @@ class Embedding(Module):
 
     def accept(self, x: Any) -> np.ndarray:
         """Token numbers as an integer array, checked."""
+        if isinstance(x, Sequences):
+            raise ValueError(
+                "an Embedding takes the numbers of tokens, no sequences of features"
+            )
         tokens = np.asarray(x)
         if tokens.dtype.kind not in "iu":
             raise TypeError(
@@ -159,6 +164,7 @@ class PositionalEncoding(Module):
     number : int
         Number of this layer in its model. Layers of one integer seed differ by it.
     dtype : float32 or float64
+        Of learned vectors; others have that of what they are added to.
 
     References
     ----------
@@ -187,7 +193,7 @@ class PositionalEncoding(Module):
             table = std * draws.normal(context * n_features, dtype)
             table = table.astype(dtype).reshape(context, n_features)
         else:
-            table = _sinusoids(context, n_features).astype(dtype)
+            table = _sinusoids(context, n_features)  # rounded with each input
         self.weight = Tensor(table, requires_grad=self.learned)
 
     def forward(self, x: Tensor) -> Tensor:

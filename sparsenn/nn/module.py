@@ -160,10 +160,10 @@ class Module(ABC):
 
         Every sparse weight moves to the storage order that is best for the given batch
         size: for single samples plain CSR with two-byte columns (four bytes above
-        65,536 features, one up to 256), which takes about half the time of the order
-        for training. Any other batch size still works. Parameters take no gradient,
-        and the module switches to evaluation behaviour. Results stay equal up to
-        rounding, and files have the same bytes.
+        65,536 features, one up to 256), which takes a fully connected layer about half
+        the time of the order for training. Any other batch size still works. Parameters
+        take no gradient, and the module switches to evaluation behaviour. Results stay
+        equal up to rounding, and files have the same bytes.
 
         Full weights, and those of layers with ``sparse_input=True``, keep their order.
         Moving a weight costs about ten nanoseconds a connection, as much as some thirty
@@ -300,7 +300,8 @@ class Module(ABC):
         -------
         Module
             Smaller weights in new parameters, so it takes a new optimiser. This model
-            stays as it is.
+            stays as it is. Only neurons between ``Linear`` layers go: convolutions,
+            recurrent layers and attention are copied.
 
         Raises
         ------

@@ -9,7 +9,12 @@ from typing import TypeAlias
 import numpy as np
 
 from sparsenn.autograd import Tensor
-from sparsenn.sparse import SparseGradient, SparseParameter, TopologyChange
+from sparsenn.sparse import (
+    SparseGradient,
+    SparseParameter,
+    SparsePattern,
+    TopologyChange,
+)
 
 Parameter: TypeAlias = SparseParameter | Tensor
 
@@ -61,6 +66,7 @@ class Optimizer(ABC):
         self.lr = lr
         self.steps = 0
         self._state: dict[int, dict[str, np.ndarray]] = {}
+        self._patterns: dict[int, SparsePattern] = {}  # that the state goes with
 
     def state(self, param: Parameter) -> dict[str, np.ndarray]:
         """State arrays of a parameter (live; zeros until its first step)."""
@@ -70,11 +76,27 @@ class Optimizer(ABC):
                 raise ValueError("this optimiser does not train the given parameter")
             data = values_of(param).data
             state = {name: np.zeros_like(data) for name in self.per_weight}
-            self._state[id(param)] = state
+            self.put_state(param, state)
         return state
 
+    def put_state(self, param: Parameter, state: dict[str, np.ndarray]) -> None:
+        """Makes these the state arrays of a parameter as it is now."""
+        self._state[id(param)] = state
+        if isinstance(param, SparseParameter):
+            self._patterns[id(param)] = param.pattern
+
     def step(self) -> None:
-        """Updates every parameter that has a gradient, in place."""
+        """Updates every parameter that has a gradient, in place.
+
+        Raises
+        ------
+        ValueError
+            If a pattern was replaced and the state did not follow; or if a gradient
+            has another shape than its parameter.
+        """
+        for param in self.params:
+            if isinstance(param, SparseParameter) and self._state.get(id(param)):
+                self._check_pattern(param)
         self.steps += 1
         for param in self.params:
             values = values_of(param)
@@ -113,6 +135,19 @@ class Optimizer(ABC):
         if state is not None:
             for name, array in state.items():
                 state[name] = change.remap(array)
+            self._patterns[id(param)] = change.new
+
+    def _check_pattern(self, param: SparseParameter) -> None:
+        known, now = self._patterns[id(param)], param.pattern
+        if known is now:
+            return
+        if known.nnz != now.nnz or not np.array_equal(known.ranks(), now.ranks()):
+            raise ValueError(
+                f"the pattern of {param.name!r} was replaced, and the optimiser's "
+                f"{', '.join(self.per_weight)} are of the old one; give the optimiser "
+                "to what replaces it (optimizer=...), or make a new one"
+            )
+        self._patterns[id(param)] = now
 
     def waiting(self, param: Parameter) -> dict[str, np.ndarray]:
         """Copies of what a lazy optimiser has not yet done; empty if nothing waits.

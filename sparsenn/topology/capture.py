@@ -8,7 +8,8 @@ from typing import Any, final
 
 import numpy as np
 
-from sparsenn.ops import OuterSum
+from sparsenn.ops import OuterSum, Patches
+from sparsenn.ops.conv_shape import ConvShape
 from sparsenn.sparse import SparseParameter
 
 
@@ -85,15 +86,10 @@ class Capture:
             return {}
         found: dict[str, Any] = {}
         for param, history in zip(self.params, self.history, strict=True):
-            steps = [[list(pair) for pair in outer.factors] for outer in history]
-            if any(
-                not isinstance(x, np.ndarray) for s in steps for pair in s for x in pair
-            ):
-                raise ValueError(
-                    "a window of gradients of sparse batches cannot be saved; use "
-                    "growth='gradient'"
-                )
-            found[param.name] = steps
+            found[param.name] = [
+                [[_saved(x) for x in pair] for pair in outer.factors]
+                for outer in history
+            ]
         return found
 
     def load_state(self, state: dict[str, Any]) -> None:
@@ -101,4 +97,23 @@ class Capture:
         for param, history in zip(self.params, self.history, strict=True):
             history.clear()
             for pairs in state.get(param.name, ()):
-                history.append(OuterSum([(a, b) for a, b in pairs]))
+                history.append(OuterSum([(_read(a), _read(b)) for a, b in pairs]))
+
+
+def _saved(factor: Any) -> Any:
+    """A factor as arrays and numbers; the images of a convolution with its sizes."""
+    if isinstance(factor, Patches):
+        return {"x": factor.x, "conv": list(factor.conv)}
+    if isinstance(factor, np.ndarray):
+        return factor
+    raise ValueError(
+        "a window of gradients of sparse batches cannot be saved; use growth='gradient'"
+    )
+
+
+def _read(saved: Any) -> Any:
+    """The inverse of `_saved`."""
+    if not isinstance(saved, dict):
+        return saved
+    sizes: Any = (n if isinstance(n, int) else tuple(n) for n in saved["conv"])
+    return Patches(saved["x"], ConvShape(*sizes))

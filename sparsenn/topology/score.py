@@ -24,6 +24,12 @@ def magnitude(layer: Layer) -> np.ndarray:
     return np.abs(layer.values)
 
 
+NEEDS_MOMENTUM = (
+    "sparse momentum needs an optimiser that keeps momentum; give the updater "
+    "optim.SGD(..., momentum=0.9), Adam or AdamW as its optimizer"
+)
+
+
 def momentum(layer: Layer) -> np.ndarray:
     """``|momentum|``; of Adam ``|m| / (sqrt(v) + 1e-8)`` (SNFS, sparse momentum).
 
@@ -41,10 +47,7 @@ def momentum(layer: Layer) -> np.ndarray:
         return np.abs(state["momentum"])
     if "m" in state:
         return np.abs(state["m"]) / (np.sqrt(state["v"]) + 1e-8)
-    raise ValueError(
-        "sparse momentum needs an optimiser that keeps momentum; give the updater "
-        "optim.SGD(..., momentum=0.9), Adam or AdamW as its optimizer"
-    )
+    raise ValueError(NEEDS_MOMENTUM)
 
 
 class Flow:

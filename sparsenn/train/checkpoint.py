@@ -342,10 +342,13 @@ def _check_optimizer(
 def _restore_optimizer(state: State, saved: dict[str, Any]) -> None:
     for name, parameter in _trained(state).items():
         live = state.optimizer.state(parameter)
-        for key, array in live.items():
-            # A new array: the pattern may have another number of connections by now.
-            taken = _from_canonical(parameter, saved["state"][name][key])
-            live[key] = np.array(taken, array.dtype)
+        # New arrays: the pattern may have another number of connections by now.
+        taken = {
+            key: _from_canonical(parameter, saved["state"][name][key]) for key in live
+        }
+        state.optimizer.put_state(
+            parameter, {key: np.array(taken[key], live[key].dtype) for key in live}
+        )
         waits = saved.get("waiting", {}).get(name, {})
         state.optimizer.wait(
             parameter,

@@ -255,6 +255,7 @@ def _step(
     if state.schedule is not None:
         optimizer.lr = state.schedule(state.step)
     assert state.loss is not None
+    flops = cost(x)  # of the connections that it passes, not of those after an update
     state.between_steps = False  # from here on buffers and values move
     logits = state.model(x)
     value = state.loss(logits, y)
@@ -272,10 +273,10 @@ def _step(
         clip_grad_norm(optimizer.params, clip)
     changed = replaced = False
     if state.topology is not None:
-        before, flops = state.topology.updates, state.topology.flops
+        before, searches = state.topology.updates, state.topology.flops
         replaced = state.topology.step()
         changed = state.topology.updates != before
-        state.train_flops += state.topology.flops - flops
+        flops += state.topology.flops - searches
         if changed:
             state.dropped += sum(c.dropped for c in state.topology.last_changes)
             state.grown += sum(c.grown for c in state.topology.last_changes)
@@ -286,7 +287,7 @@ def _step(
     state.loss_sum += state.batch_loss * n
     state.correct += count_correct(logits.data, y)
     state.samples += n
-    state.train_flops += cost(x)
+    state.train_flops += flops
     state.batch += 1
     state.step += 1
     state.between_steps = True

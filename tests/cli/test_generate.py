@@ -30,6 +30,8 @@ def test_bad_words(tmp_path: Path, cli: Callable) -> None:
     rows, text = tmp_path / "rows.safetensors", tmp_path / "text.safetensors"
     save(models.mlp([4, 3], seed=0), rows)
     assert "was not trained on text" in cli("generate", rows).failed_with(2)
+    save(models.gpt(2, 4, 1, 8, seed=0), text)
+    assert "does not hold its characters" in cli("generate", text).failed_with(2)
     save(models.gpt(2, 4, 1, 8, seed=0), text, extra={"classes": ["a", "b"]})
     assert len(cli("generate", text, "--n", 3, "--json").json["text"]) == 3
     for words, message in (

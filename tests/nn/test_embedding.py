@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from sparsenn import nn
+import sparsenn as snn
+from sparsenn import data, nn
 from sparsenn.autograd import Tensor, gradcheck
 
 
@@ -28,6 +31,23 @@ def test_rows_of_the_table(density: float | None) -> None:
         rows, columns = module.weight.positions()
         expected = expected[columns, rows]
     np.testing.assert_allclose(gradient, expected, rtol=1e-13, atol=1e-15)
+
+
+def test_sinusoids_of_a_model_that_was_read(tmp_path: Path) -> None:
+    linear = nn.Linear(8, 8, seed=0, dtype=np.float64)
+    encoding = nn.PositionalEncoding(16, 8, dtype=np.float64)
+    model = nn.Sequential(encoding, linear)
+    snn.save(model, tmp_path / "m.safetensors")
+    x = np.zeros((1, 16, 8))
+    again = snn.load(tmp_path / "m.safetensors")
+    assert np.array_equal(again(x).data, model(x).data)
+    assert encoding(x.astype(np.float32)).dtype == np.float32
+
+
+def test_sequences_are_no_tokens() -> None:
+    found = data.Sequences(np.ones((2, 4, 3), np.float32), [4, 2])
+    with pytest.raises(ValueError, match="no sequences of features"):
+        nn.Embedding(5, 3, seed=0)(found)
 
 
 def test_sinusoids_by_hand() -> None:

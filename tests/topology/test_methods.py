@@ -295,7 +295,9 @@ def test_sparse_momentum_shares_by_hand() -> None:
 
 def test_sparse_momentum_needs_momentum() -> None:
     layer = nn.Linear(9, 8, 0.5, seed=0)
-    topo = topology.SNFS(layer.parameters(), optim.SGD(layer.parameters()))
+    with pytest.raises(ValueError, match="keeps momentum"):
+        topology.SNFS(layer.parameters(), optim.SGD(layer.parameters()))
+    topo = topology.SNFS(layer.parameters())
     topo.announce()
     layer(np.ones((2, 9), np.float32)).sum().backward()
     with pytest.raises(ValueError, match="keeps momentum"):

@@ -24,6 +24,17 @@ def network(seed: int = 3, dtype: Any = "float32") -> nn.Sequential:
     )
 
 
+def convolutions() -> nn.Sequential:
+    """A network for the same samples as images of one channel."""
+    return nn.Sequential(
+        nn.ToImage(1, 3, 4),
+        nn.Conv2d(1, 8, 3, 0.5, padding=1, seed=3, number=0),
+        nn.ReLU(),
+        nn.Flatten(),
+        nn.Linear(96, 3, 0.2, seed=3, number=1),
+    )
+
+
 def gates(mode: Any) -> Any:
     """Continuous Sparsification of which something closes in 24 steps."""
     return partial(
@@ -38,6 +49,9 @@ SECOND: dict[str, Any] = {
     "dsr": partial(topology.DSR, every=4, target=20, seed=5),
     "deepr": partial(topology.DeepR, every=3, seed=5),
     "srigl": partial(topology.SRigL, every=4, seed=5),
+    "images": partial(
+        topology.SNFS, growth="momentum", every=6, window=5, beta=0.5, seed=5
+    ),
     "flow": partial(topology.GradientFlow, every=4, seed=5),
 }
 
@@ -45,6 +59,8 @@ SECOND: dict[str, Any] = {
 def parts(kind: str = "sgd", every: int = 4, epochs: int = 3) -> dict[str, Any]:
     """Model, optimiser, schedule and topology of one run; by kind also k-winners."""
     model = network()
+    if kind == "images":
+        model = convolutions()
     if kind == "winners":
         model.layers[5] = nn.KWinners(16, 0.4, duty_cycle_period=100)
     if kind in ("sgd", "winners", *SECOND):
@@ -70,9 +86,9 @@ def parts(kind: str = "sgd", every: int = 4, epochs: int = 3) -> dict[str, Any]:
 
 
 def trained(data: Any, path: Path, kind: str = "sgd", **options: Any) -> bytes:
-    """The bytes of the model that a whole run ends with."""
+    """The bytes of the model that a whole run ends with, and what it cost."""
     run = {**parts(kind), **options}
     model = run.pop("model")
     history = fit(model, data, **run)
     save(model, path, scaling=history.scaling)
-    return path.read_bytes()
+    return path.read_bytes() + str(history["train_flops"]).encode()

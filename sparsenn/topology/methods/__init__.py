@@ -161,8 +161,10 @@ REFUSED = {
     "top-kast": "keeps a dense weight behind the sparse one",
     "ac/dc": "trains a dense network in every other phase",
     "soft-deepr": "lets every absent connection walk at random, a dense array",
+    "cht": "grows by paths, which is not written",
+    "chts": "grows by paths, which is not written",
 }
-"""Methods that cannot be had without a dense buffer, and why."""
+"""Methods that are not here, and why."""
 
 
 def make(
@@ -200,11 +202,11 @@ def make(
     Raises
     ------
     ValueError
-        For an unknown method, or one that needs a dense buffer.
+        For an unknown method, or one of `REFUSED`.
     """
     if method in REFUSED:
         raise ValueError(
-            f"{method} is not possible here: it {REFUSED[method]}; see "
+            f"{method} is not here: it {REFUSED[method]}; see "
             "docs/methods/refused.md for what comes closest"
         )
     recipe: Recipe | None = choose("method", method, METHODS)

@@ -16,7 +16,7 @@ from sparsenn.topology.grow import Grow, gradient, momentum, random
 from sparsenn.topology.layer import Layer
 from sparsenn.topology.methods.recipe import choose
 from sparsenn.topology.schedule import Decay, Periodic
-from sparsenn.topology.score import Score
+from sparsenn.topology.score import NEEDS_MOMENTUM, Score
 from sparsenn.topology.updater import TopologyUpdater
 
 if TYPE_CHECKING:
@@ -116,6 +116,8 @@ def SNFS(
     Dettmers & Zettlemoyer, "Sparse networks from scratch: faster training without
     losing performance", arXiv:1907.04840.
     """
+    if optimizer is not None and not {"momentum", "m"} & {*optimizer.per_weight}:
+        raise ValueError(NEEDS_MOMENTUM)
     grows: dict[str, Grow] = {
         "gradient": gradient(),
         "random": random(),
