@@ -1,4 +1,4 @@
-"""The command line: ``sparsenn demo | train | evaluate | inspect | doctor``.
+"""The command line, ``sparsenn COMMAND``: see ``sparsenn --help`` and docs/cli.md.
 
 Every command takes ``--help`` and ``--json`` (one JSON object on standard output;
 progress and messages go to standard error). Exit status: 0 done, 2 bad usage or bad
