@@ -23,7 +23,7 @@ import numpy.typing as npt
 from sparsenn.files import atomic_write
 
 __all__ = [
-    "FormatError", "TensorInfo", "read", "read_header", "read_lazily", "write",
+    "FormatError", "TensorInfo", "read", "read_lazily", "write",
 ]  # fmt: skip
 
 # Metadata entries that `write` adds and `read` takes away again. The second marks the
@@ -172,33 +172,6 @@ def read(
     _compare(path, expected, digest)
     arrays = {name: _typed(path, name, raw[name], infos[name]) for name in infos}
     return arrays, _without_own_entries(metadata)
-
-
-def read_header(
-    path: str | os.PathLike[str],
-) -> tuple[dict[str, TensorInfo], dict[str, str]]:
-    """Read what a file contains but not its arrays; the checksum is not verified.
-
-    Parameters
-    ----------
-    path : str or path-like
-
-    Returns
-    -------
-    infos : dict of str to TensorInfo
-        In the order of the file.
-    metadata : dict of str to str
-
-    Raises
-    ------
-    FormatError
-        If the header breaks the format or does not fit the length of the file.
-    OSError
-        If the file cannot be opened or read.
-    """
-    with open(path, "rb") as file:
-        infos, metadata = _read_header(path, file)
-    return infos, _without_own_entries(metadata)
 
 
 def read_lazily(

@@ -205,9 +205,8 @@ class PositionalEncoding(Module):
             )
         batch, time = x.shape[:2]
         positions = np.tile(np.arange(time), batch)
-        vectors = ops.contiguous(ops.take(self.weight, positions))
-        if vectors.dtype != x.dtype:
-            vectors = vectors.astype(x.dtype)
+        table = self.weight.astype(x.dtype)
+        vectors = ops.contiguous(ops.take(table, positions))
         return ops.split_samples(ops.join_samples(x) + vectors, (batch, time))
 
     def config(self) -> dict[str, Any]:

@@ -162,19 +162,7 @@ class GroupNorm(Norm):
 class LayerNorm2d(Norm):
     """Normalises each pixel of each sample over its channels, then scales and shifts.
 
-    :class:`LayerNorm` where channels come before places.
-
-    Parameters
-    ----------
-    n_features : int
-        Channels.
-    eps : float
-        Added to the variance.
-    dtype : float32 or float64
-
-    References
-    ----------
-    Ba et al., "Layer normalization", arXiv:1607.06450.
+    :class:`LayerNorm` where channels come before places; parameters are the same.
     """
 
     def forward(self, x: Tensor) -> Tensor:

@@ -47,7 +47,7 @@ def test_every_recurrent_layer_has_a_name(monkeypatch: pytest.MonkeyPatch) -> No
     recurrence = REGISTRY["recurrence"]
     *_, sample = recurrence.sample(np.random.default_rng(0))
     assert sample.static["cell"] == "mgu"
-    with pytest.raises(NotImplementedError, match="no reference of the cell 'mgu'"):
+    with pytest.raises(ValueError, match="no reference of the cell 'mgu'"):
         recurrence.reference(*sample.inputs, **sample.static)
 
 
